@@ -1,0 +1,1 @@
+//! A plan is carried out: guarded batches, a receipt; resume.

@@ -1,0 +1,3 @@
+//! Backups as files: one file a format; `detect` knows the signs.
+
+pub mod manifest;

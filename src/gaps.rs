@@ -1,0 +1,1 @@
+//! Runs of missing integers in a key, and who can fill them.

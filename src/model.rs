@@ -1,0 +1,12 @@
+//! The vocabulary: what every engine, format and step agrees on. No input or output here.
+
+pub mod change;
+pub mod conflict;
+pub mod filter;
+pub mod origin;
+pub mod plan;
+pub mod receipt;
+pub mod side;
+pub mod summary;
+pub mod table;
+pub mod value;

@@ -1,0 +1,107 @@
+//! What diff and gaps found, before anyone renders it. The JSON of these types is the
+//! stable one of the documentation (`format_version` 1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::origin::Origin;
+
+/// The summary of a diff over some tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DiffSummary {
+    /// Live.
+    pub live: Origin,
+    /// The backup.
+    pub backup: Origin,
+    /// A summary a table.
+    pub tables: Vec<TableDiff>,
+    /// Tables that only one side has: never compared.
+    pub only_live: Vec<String>,
+    /// Tables that only the backup has.
+    pub only_backup: Vec<String>,
+}
+
+/// The summary of one table's diff.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableDiff {
+    /// The table's name.
+    pub table: String,
+    /// The key's columns.
+    pub key: Vec<String>,
+    /// Rows live.
+    pub live_rows: u64,
+    /// Rows in the backup.
+    pub backup_rows: u64,
+    /// Rows only in the backup.
+    pub missing: u64,
+    /// Rows in both that differ.
+    pub changed: u64,
+    /// Rows only live.
+    pub extra: u64,
+    /// Rows in both, equal in every compared column.
+    pub same: u64,
+    /// Keys that stand more than once on a side, or are several under live's collation.
+    pub ambiguous: u64,
+    /// Rows whose key is NULL or of a storage class that can't be matched.
+    pub unkeyable: u64,
+    /// Differing rows a column, in the order of live's columns, without zeros.
+    pub columns: Vec<ColumnDiff>,
+    /// What was not compared, with why.
+    pub not_compared: Vec<NotCompared>,
+    /// Set when nothing of the table was compared (no key, say), with why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+impl TableDiff {
+    /// True when something differs or could not be compared by key.
+    pub fn has_differences(&self) -> bool {
+        self.missing + self.changed + self.extra + self.ambiguous > 0
+    }
+}
+
+/// How often one column differs, and the most common change of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnDiff {
+    /// The column's name.
+    pub column: String,
+    /// Rows in which it differs.
+    pub rows: u64,
+    /// The most common (backup, live) pairs of display texts with their counts, most
+    /// common first; counted over a sample.
+    pub common: Vec<(String, String, u64)>,
+}
+
+/// A column that was not compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotCompared {
+    /// The column's name.
+    pub column: String,
+    /// Why: `only in live`, `only in the backup`, `ignored`, ..
+    pub why: String,
+}
+
+/// The gaps in an integer key of live, and who can fill them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GapReport {
+    /// The table's name.
+    pub table: String,
+    /// The key column.
+    pub column: String,
+    /// The smallest key live, `None` for an empty table.
+    pub first: Option<i64>,
+    /// The largest key live.
+    pub last: Option<i64>,
+    /// Rows live.
+    pub present: u64,
+    /// Integers in `first..=last` that no row has, and those past the ends of live
+    /// that the backup has.
+    pub missing: u64,
+    /// The gaps as inclusive runs, ascending.
+    pub runs: Vec<(i64, i64)>,
+    /// Missing integers that the backup has.
+    pub recoverable: u64,
+    /// Missing integers that no backup has.
+    pub unrecoverable: u64,
+    /// The unrecoverable ones as inclusive runs.
+    pub unrecoverable_runs: Vec<(i64, i64)>,
+}

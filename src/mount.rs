@@ -1,0 +1,1 @@
+//! Both sides as DataFusion catalogs `backup` and `live`.

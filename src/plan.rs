@@ -1,0 +1,1 @@
+//! Changes become a plan, and a plan one file.

@@ -1,0 +1,1 @@
+//! Rendering to a writer: screens, JSON, CSV, SQL. Pure.

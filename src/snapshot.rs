@@ -1,0 +1,1 @@
+//! Taking snapshots: names, manifests, pruning.

@@ -1,0 +1,1 @@
+//! The state folder: plans, operations and the remembered last diff.

@@ -1,0 +1,63 @@
+//! The seam through which rows are written: a live database, one transaction at a time.
+//!
+//! The protocol is the same for every engine and stands in `apply`: begin, lock and read,
+//! compare in Rust, write, re-read, compare, commit. A target only carries it out.
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::model::conflict::Reason;
+use crate::model::origin::Identity;
+use crate::model::plan::TablePlan;
+use crate::model::table::{Column, TableName, TableSchema};
+
+/// A live database that rows are written to.
+#[async_trait]
+pub trait Target: Send {
+    /// The identity of the database behind the connection, looked up anew.
+    async fn identity(&mut self) -> Result<Identity>;
+
+    /// One table as live describes it now.
+    async fn schema(&mut self, table: &TableName) -> Result<TableSchema>;
+
+    /// Begins a transaction that may write, waiting at most 2 s for a lock. It checks that
+    /// the file or server behind the connection is still the same one.
+    async fn begin(&mut self) -> Result<()>;
+
+    /// Locks and reads the rows of `keys` (the key's columns first): a batch of `columns`
+    /// and EXACT, one row for each key in the order of `keys`; the flags say which rows
+    /// exist. Rows that don't are NULL throughout. More than one row for a key is an error.
+    async fn read(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)>;
+
+    /// Writes the rows `rows` (indices into the images) and says for each how it went.
+    /// A refused row leaves the transaction usable and the other rows written.
+    async fn write(
+        &mut self,
+        plan: &TablePlan,
+        before: Option<&RecordBatch>,
+        after: Option<&RecordBatch>,
+        rows: &[usize],
+    ) -> Result<Vec<Written>>;
+
+    /// Commits. A failure that leaves the outcome open has the kind `Unknown`; any other
+    /// failure means rolled back.
+    async fn commit(&mut self) -> Result<()>;
+
+    /// Rolls back; harmless when there is no transaction.
+    async fn rollback(&mut self) -> Result<()>;
+}
+
+/// How the write of one row went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// One row was written.
+    Done,
+    /// The row was refused: why, and the details in words.
+    Refused(Reason, String),
+}

@@ -1,0 +1,1 @@
+//! Live against an operation's images, and a backup against its digests.

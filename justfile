@@ -1,0 +1,27 @@
+# `just` lists these; `just ci` is exactly what continuous integration runs.
+
+default:
+    @just --list
+
+# install what is missing, then format check, lints, documentation and all tests
+test *FILTER:
+    tests/run.sh {{FILTER}}
+
+ci:
+    .ci/run
+
+# rewrite the sources in the house's format
+fmt:
+    cargo fmt
+
+# more kills of a running apply than the suite makes
+kills N="2000":
+    RESTOREKIT_KILLS={{N}} cargo test --locked kill -- --nocapture
+
+# restorekit beside the floor and its peers, as ratios from one run (see benches/README.md)
+bench ROWS="1000000":
+    benches/run.sh {{ROWS}}
+
+# a story to play with
+demo:
+    cargo run --release -- demo

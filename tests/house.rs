@@ -1,0 +1,170 @@
+//! The house rules that a compiler does not check.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 20, "the sources were found");
+    found
+}
+
+/// The top module a file belongs to: `src/plan/file.rs` is in `plan`.
+fn module(path: &Path) -> String {
+    let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = below.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its tests and comments.
+fn code(text: &str) -> String {
+    let body = text.split("\n#[cfg(test)]\n").next().unwrap_or(text);
+    body.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The layers from the top down; a module may import only from layers below its own, or
+/// what `ALSO` names inside its own layer.
+const LAYERS: &[&[&str]] = &[
+    &["main"],
+    &["cli"],
+    &["report", "state"],
+    &["apply", "gaps", "plan", "snapshot", "undo", "verify"],
+    &["select"],
+    &["diff"],
+    &["mount"],
+    &["registry"],
+    &["backup", "engine"],
+    &["fit"],
+    &["source", "target"],
+    &["model", "progress"],
+    &["error"],
+];
+
+/// Arrows inside a layer, each with its reason.
+const ALSO: &[(&str, &str)] = &[
+    // applying, undoing and verifying are done on plan files
+    ("apply", "plan"),
+    ("undo", "plan"),
+    ("verify", "plan"),
+];
+
+#[test]
+fn imports_point_downward() {
+    let rank: BTreeMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(rank, modules)| modules.iter().map(move |m| (*m, rank)))
+        .collect();
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let from = module(&path);
+        if from == "lib" {
+            continue;
+        }
+        let Some(&from_rank) = rank.get(from.as_str()) else {
+            panic!("{from} stands in no layer: add it to LAYERS");
+        };
+        for piece in code(&text).split("crate::").skip(1) {
+            let to: String =
+                piece.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let Some(&to_rank) = rank.get(to.as_str()) else { continue };
+            let allowed =
+                to == from || to_rank > from_rank || ALSO.contains(&(from.as_str(), to.as_str()));
+            if !allowed {
+                wrong.push(format!("{}: {from} imports {to}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports that run up or sideways:\n{}", wrong.join("\n"));
+}
+
+/// A library and the only modules that may use it.
+const ONLY_IN: &[(&str, &[&str])] = &[
+    ("sqlx::", &["engine", "plan"]),
+    ("libsqlite3_sys", &["engine"]),
+    ("clap::", &["cli"]),
+    ("indicatif::", &["cli"]),
+    ("inquire::", &["cli"]),
+    ("comfy_table::", &["report"]),
+    (
+        "datafusion::",
+        &[
+            "error", "source", "engine", "backup", "mount", "diff", "select", "gaps", "snapshot",
+            "plan",
+        ],
+    ),
+];
+
+#[test]
+fn libraries_stay_in_their_rooms() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let here = module(&path);
+        for (library, rooms) in ONLY_IN {
+            if code(&text).contains(library) && !rooms.contains(&here.as_str()) {
+                wrong.push(format!("{}: {library}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "libraries outside of their rooms:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_library_neither_prints_nor_exits_nor_reads_the_environment() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        if matches!(module(&path).as_str(), "cli" | "main") {
+            continue;
+        }
+        for word in ["println!", "eprintln!", "print!(", "process::exit", "env::var", "stdout()"] {
+            if code(&text).contains(word) {
+                wrong.push(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not for a library:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_stands_in_one_module() {
+    for (path, text) in sources() {
+        let allowed = path.ends_with("engine/sqlite/raw.rs");
+        assert!(allowed || !code(&text).contains("unsafe "), "unsafe in {}", path.display());
+    }
+}
+
+#[test]
+fn files_stay_small() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 620, "{} has {lines} lines: make it a folder", path.display());
+    }
+}
+
+#[test]
+fn c1_no_statement_replaces_or_ignores() {
+    let forbidden =
+        ["OR REPLACE", "OR IGNORE", "REPLACE INTO", "INSERT IGNORE", "ON DUPLICATE", "DO NOTHING"];
+    for (path, text) in sources() {
+        if module(&path) == "model" {
+            continue;
+        }
+        let code = code(&text).to_uppercase();
+        for words in forbidden {
+            assert!(!code.contains(words), "{} emits {words}", path.display());
+        }
+    }
+}

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Installs what the tests need and is missing, then runs everything: formatting, lints, documentation, tests.
+#   tests/run.sh            the whole suite
+#   tests/run.sh FILTER..   only the tests whose names match, without the lints
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\n== %s\n' "$*" >&2; }
+
+need() { # need COMMAND PACKAGE: installs a Debian package where the command is missing
+    command -v "$1" >/dev/null 2>&1 && return
+    command -v apt-get >/dev/null 2>&1 || { echo "error: $1 is missing; install it" >&2; exit 2; }
+    local root=""
+    [ "$(id -u)" -eq 0 ] || root=sudo
+    say "installing $2"
+    $root apt-get install -y -q "$2" >&2 || { $root apt-get update -q >&2 && $root apt-get install -y -q "$2" >&2; }
+}
+
+need cc build-essential
+need sqlite3 sqlite3
+command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 2; }
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
+
+if [ "$#" -gt 0 ]; then
+    exec cargo test --locked -- "$@"
+fi
+
+say "formatting"
+cargo fmt --check
+say "lints"
+cargo clippy --locked --all-targets -- -D warnings
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib --quiet
+say "tests"
+cargo test --locked --no-fail-fast

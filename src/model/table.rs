@@ -1,5 +1,6 @@
 //! Tables, columns and keys, as every engine and format describes them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -138,6 +139,24 @@ pub enum Collation {
     Rtrim,
     /// Any other; keys with it are refused.
     Other(String),
+}
+
+impl Collation {
+    /// The form of a TEXT value that stands for all values equal to it: normalised bytes
+    /// compare as the collation does. `Other` has no such form; its bytes come back as they
+    /// are, and keys with it are refused before anyone asks.
+    pub fn normalise<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        match self {
+            Collation::NoCase if text.iter().any(u8::is_ascii_uppercase) => {
+                Cow::Owned(text.to_ascii_lowercase())
+            }
+            Collation::Rtrim => {
+                let end = text.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+                Cow::Borrowed(&text[..end])
+            }
+            _ => Cow::Borrowed(text),
+        }
+    }
 }
 
 /// A column as its side describes it.
@@ -333,5 +352,18 @@ impl TableSchema {
             Error::usage(format!("table {} has no column {name}", self.name))
                 .hint(format!("its columns: {}", known.join(", ")))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_normalised_key_stands_for_its_equals() {
+        assert_eq!(&*Collation::Binary.normalise(b"Ab "), b"Ab ");
+        assert_eq!(&*Collation::NoCase.normalise("\u{c4}Ab_".as_bytes()), "\u{c4}ab_".as_bytes());
+        assert_eq!(&*Collation::Rtrim.normalise(b" a  "), b" a");
+        assert_eq!(&*Collation::Rtrim.normalise(b"   "), b"");
     }
 }

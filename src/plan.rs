@@ -1,5 +1,6 @@
 //! Changes become a plan, and a plan one file.
 
+pub mod checks;
 pub mod images;
-pub mod keyset;
+pub mod lookup;
 pub mod order;

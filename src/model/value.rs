@@ -71,6 +71,33 @@ impl ValueRef<'_> {
     pub fn is_null(self) -> bool {
         matches!(self, ValueRef::Null)
     }
+
+    /// The cell as JSON, exactly: what JSON can't say is an object with one of the members
+    /// `$text` or `$blob` (hexadecimal) or `$real` (`"-0.0"`, `"inf"`, `"-inf"`).
+    pub fn to_json(self) -> serde_json::Value {
+        let marked = |mark: &str, text: String| serde_json::json!({ mark: text });
+        match self {
+            ValueRef::Null => serde_json::Value::Null,
+            ValueRef::Int(i) => i.into(),
+            ValueRef::Real(r) if r.is_finite() && r.to_bits() != MINUS_ZERO => r.into(),
+            ValueRef::Real(r) => marked("$real", format!("{r:?}")),
+            ValueRef::Text(b) => match std::str::from_utf8(b) {
+                Ok(text) => text.into(),
+                Err(_) => marked("$text", hex(b)),
+            },
+            ValueRef::Blob(b) => marked("$blob", hex(b)),
+        }
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        let _ = write!(out, "{byte:02x}");
+    }
+    out
 }
 
 impl PartialEq for ValueRef<'_> {

@@ -1,0 +1,248 @@
+//! What applying adds to a plan: its operation, each batch's state, the conflicts.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection, Row};
+
+use crate::error::{Error, Result};
+use crate::model::conflict::Conflict;
+use crate::model::receipt::Receipt;
+use crate::plan::file::{PlanFile, altered, json, parse};
+
+/// How far a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchState {
+    /// Nothing of it was committed.
+    Pending,
+    /// Its rows are chosen and its commit may have been sent.
+    Intended,
+    /// Its commit is proven.
+    Committed,
+    /// Its commit was sent, and the outcome could not be found out.
+    Unknown,
+}
+
+impl BatchState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BatchState::Pending => "pending",
+            BatchState::Intended => "intended",
+            BatchState::Committed => "committed",
+            BatchState::Unknown => "unknown",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Pending, Self::Intended, Self::Committed, Self::Unknown]
+            .into_iter()
+            .find(|s| s.as_str() == word)
+    }
+}
+
+/// A set of a batch's rows: a bit a row, least significant first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bits(Vec<u8>);
+
+impl Bits {
+    /// The set of these rows.
+    pub fn of(rows: &[usize]) -> Self {
+        let mut bits = Self::default();
+        for &row in rows {
+            bits.insert(row);
+        }
+        bits
+    }
+
+    /// Adds a row.
+    pub fn insert(&mut self, row: usize) {
+        if self.0.len() <= row / 8 {
+            self.0.resize(row / 8 + 1, 0);
+        }
+        self.0[row / 8] |= 1 << (row % 8);
+    }
+
+    /// True when the row is in the set.
+    pub fn contains(&self, row: usize) -> bool {
+        self.0.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+    }
+
+    /// How many rows are in the set.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|b| b.count_ones() as usize).sum()
+    }
+
+    /// True when no row is in the set.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|b| *b == 0)
+    }
+
+    /// The rows, ascending.
+    pub fn rows(&self) -> Vec<usize> {
+        (0..self.0.len() * 8).filter(|row| self.contains(*row)).collect()
+    }
+
+    /// A flag for each of the first `rows` rows.
+    pub fn flags(&self, rows: usize) -> Vec<bool> {
+        (0..rows).map(|row| self.contains(row)).collect()
+    }
+}
+
+/// What is known of one batch's writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchRecord {
+    /// How far it is.
+    pub state: BatchState,
+    /// The rows written, or, while intended, about to be.
+    pub written: Bits,
+    /// Rows that already were as planned.
+    pub already: u64,
+    /// Rows left alone.
+    pub conflicts: u64,
+}
+
+impl Default for BatchRecord {
+    fn default() -> Self {
+        Self { state: BatchState::Pending, written: Bits::default(), already: 0, conflicts: 0 }
+    }
+}
+
+/// A row left alone, with its place in its batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowConflict {
+    /// The row's index in the batch.
+    pub row: usize,
+    /// Why.
+    pub conflict: Conflict,
+}
+
+/// The operation that applies a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// Its id, a ULID.
+    pub id: String,
+    /// When it began, RFC 3339.
+    pub started_at: String,
+    /// What it did; `None` while it is not done.
+    pub receipt: Option<Receipt>,
+}
+
+impl PlanFile {
+    /// The operation that began to apply this plan, if any.
+    pub async fn operation(&self) -> Result<Option<Operation>> {
+        let mut connection = self.connection.lock().await;
+        let row = sqlx::query("select receipt, id, started_at from operation")
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|e| self.trouble("could not be read", e))?;
+        let Some(row) = row else { return Ok(None) };
+        let damaged = |e: sqlx::Error| altered(&self.path).because(e);
+        let receipt: Option<String> = row.try_get(0).map_err(damaged)?;
+        Ok(Some(Operation {
+            id: row.try_get(1).map_err(damaged)?,
+            started_at: row.try_get(2).map_err(damaged)?,
+            receipt: receipt.map(|_| parse(&self.path, &row)).transpose()?,
+        }))
+    }
+
+    /// Begins the operation, durably. A plan has one operation only.
+    pub async fn begin_operation(&self, id: &str, started_at: &str) -> Result<()> {
+        let mut connection = self.connection.lock().await;
+        sqlx::query("insert into operation values (1, ?, ?, null)")
+            .bind(id)
+            .bind(started_at)
+            .execute(&mut *connection)
+            .await
+            .map(drop)
+            .map_err(|e| self.trouble("could not take up the operation", e))
+    }
+
+    /// Keeps the receipt of the operation.
+    pub async fn save_receipt(&self, receipt: &Receipt) -> Result<()> {
+        let mut connection = self.connection.lock().await;
+        let done = sqlx::query("update operation set receipt = ? where id = ?")
+            .bind(json(receipt)?)
+            .bind(&receipt.operation)
+            .execute(&mut *connection)
+            .await
+            .map_err(|e| self.trouble("could not take up the receipt", e))?;
+        if done.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(Error::failed(format!("the plan has no operation {}", receipt.operation)))
+    }
+
+    /// The records of all batches, in their order.
+    pub async fn records(&self) -> Result<Vec<BatchRecord>> {
+        let mut connection = self.connection.lock().await;
+        let rows = sqlx::query("select batch, state, written, already, conflicts from state")
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.trouble("could not be read", e))?;
+        let mut records = vec![BatchRecord::default(); self.batches.len()];
+        let damaged = |e: sqlx::Error| altered(&self.path).because(e);
+        for row in rows {
+            let batch: i64 = row.try_get(0).map_err(damaged)?;
+            let state: String = row.try_get(1).map_err(damaged)?;
+            let record = records.get_mut(batch as usize).ok_or_else(|| altered(&self.path))?;
+            *record = BatchRecord {
+                state: BatchState::parse(&state).ok_or_else(|| altered(&self.path))?,
+                written: Bits(row.try_get(2).map_err(damaged)?),
+                already: row.try_get::<i64, _>(3).map_err(damaged)? as u64,
+                conflicts: row.try_get::<i64, _>(4).map_err(damaged)? as u64,
+            };
+        }
+        Ok(records)
+    }
+
+    /// Durably records batches and the conflicts of each, in one transaction. `None`
+    /// keeps the conflicts that are recorded.
+    pub async fn record(
+        &self,
+        records: &[(u64, &BatchRecord, Option<&[RowConflict]>)],
+    ) -> Result<()> {
+        let failed = |e| self.trouble("could not take up the state of a batch", e);
+        let mut connection = self.connection.lock().await;
+        let mut transaction = connection.begin_with("begin immediate").await.map_err(failed)?;
+        for (batch, record, conflicts) in records {
+            let batch = *batch as i64;
+            sqlx::query("insert or replace into state values (?, ?, ?, ?, ?, ?)")
+                .bind(batch)
+                .bind(record.state.as_str())
+                .bind(&record.written.0[..])
+                .bind(record.written.len() as i64)
+                .bind(record.already as i64)
+                .bind(record.conflicts as i64)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            let Some(conflicts) = conflicts else { continue };
+            sqlx::query("delete from conflict where batch = ?")
+                .bind(batch)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            for RowConflict { row, conflict } in *conflicts {
+                sqlx::query("insert into conflict values (?, ?, ?)")
+                    .bind(batch)
+                    .bind(*row as i64)
+                    .bind(json(conflict)?)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(failed)?;
+            }
+        }
+        transaction.commit().await.map_err(failed)
+    }
+
+    /// The rows that were left alone, in the order of batches and rows, at most `limit`.
+    pub async fn conflicts(&self, limit: usize) -> Result<Vec<Conflict>> {
+        let mut connection = self.connection.lock().await;
+        let rows = sqlx::query("select json from conflict order by batch, row limit ?")
+            .bind(limit.min(i64::MAX as usize) as i64)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.trouble("could not be read", e))?;
+        rows.iter().map(|row| parse(&self.path, row)).collect()
+    }
+}

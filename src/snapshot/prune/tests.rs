@@ -1,0 +1,237 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::snapshot::list::list;
+use crate::snapshot::list::tests::plant;
+
+fn info(database: &str, taken_at: &str) -> SnapshotInfo {
+    SnapshotInfo {
+        path: PathBuf::from(format!("{database}/{taken_at}")),
+        taken_at: DateTime::parse_from_rfc3339(taken_at).unwrap(),
+        host: "h".into(),
+        database: database.into(),
+        location: "l".into(),
+        formats: vec![],
+        tables: 1,
+        rows: 1,
+        bytes: 1,
+        damage: None,
+        warnings: vec![],
+    }
+}
+
+fn series(times: &[&str]) -> Vec<SnapshotInfo> {
+    times.iter().map(|t| info("a", t)).collect()
+}
+
+fn kept(times: &[&str], policy: Policy) -> Vec<String> {
+    let plan = plan(&series(times), &policy).unwrap();
+    assert_eq!(plan.keep.len() + plan.remove.len(), times.len());
+    plan.keep.iter().map(|k| k.snapshot.taken_at.to_rfc3339()[..16].to_owned()).collect()
+}
+
+/// The Sundays of the restic manual's example: every second day, and so on.
+const SUNDAYS: [&str; 14] = [
+    "2017-10-01T11:00:00+00:00",
+    "2017-10-08T11:00:00+00:00",
+    "2017-10-15T11:00:00+00:00",
+    "2017-10-22T11:00:00+00:00",
+    "2017-10-29T11:00:00+00:00",
+    "2017-11-05T11:00:00+00:00",
+    "2017-11-12T11:00:00+00:00",
+    "2017-11-19T11:00:00+00:00",
+    "2017-11-26T11:00:00+00:00",
+    "2017-12-03T11:00:00+00:00",
+    "2017-12-10T11:00:00+00:00",
+    "2017-12-17T11:00:00+00:00",
+    "2017-12-24T11:00:00+00:00",
+    "2017-12-31T11:00:00+00:00",
+];
+
+#[test]
+fn daily_counts_days_that_have_a_snapshot_as_in_restics_manual() {
+    let policy = Policy { daily: 4, ..Policy::default() };
+    assert_eq!(
+        kept(&SUNDAYS, policy),
+        ["2017-12-31T11:00", "2017-12-24T11:00", "2017-12-17T11:00", "2017-12-10T11:00"]
+    );
+}
+
+#[test]
+fn rules_add_up() {
+    let policy = Policy { weekly: 2, monthly: 3, ..Policy::default() };
+    assert_eq!(
+        kept(&SUNDAYS, policy),
+        ["2017-12-31T11:00", "2017-12-24T11:00", "2017-11-26T11:00", "2017-10-29T11:00"]
+    );
+}
+
+#[test]
+fn the_newest_of_a_day_stays_and_the_oldest_while_days_are_left() {
+    let times = [
+        "2024-05-01T01:00:00Z",
+        "2024-05-01T02:00:00Z",
+        "2024-05-02T01:00:00Z",
+        "2024-05-02T02:00:00Z",
+    ];
+    let daily = |n| Policy { daily: n, ..Policy::default() };
+    assert_eq!(kept(&times, daily(1)), ["2024-05-02T02:00"]);
+    assert_eq!(kept(&times, daily(2)), ["2024-05-02T02:00", "2024-05-01T02:00"]);
+    assert_eq!(
+        kept(&times, daily(3)),
+        ["2024-05-02T02:00", "2024-05-01T02:00", "2024-05-01T01:00"]
+    );
+    let plan = plan(&series(&times), &daily(3)).unwrap();
+    assert_eq!(plan.keep[2].reasons, ["oldest daily snapshot"]);
+    assert_eq!(
+        kept(&times, Policy { hourly: Count::MAX, ..Policy::default() }).len(),
+        4,
+        "without a limit"
+    );
+}
+
+#[test]
+fn days_are_those_of_the_zone_of_the_snapshot() {
+    let times = ["2024-05-01T23:30:00-04:00", "2024-05-02T00:30:00-04:00"];
+    assert_eq!(kept(&times, Policy { daily: 2, ..Policy::default() }).len(), 2);
+    let utc = ["2024-05-02T03:30:00Z", "2024-05-02T04:30:00Z"];
+    assert_eq!(kept(&utc, Policy { daily: 1, ..Policy::default() }).len(), 1);
+}
+
+#[test]
+fn the_last_week_of_the_year_is_one_week() {
+    let times = ["2024-12-30T00:00:00Z", "2025-01-02T00:00:00Z", "2025-01-06T00:00:00Z"];
+    let weekly = Policy { weekly: 2, ..Policy::default() };
+    assert_eq!(kept(&times, weekly), ["2025-01-06T00:00", "2025-01-02T00:00"]);
+}
+
+#[test]
+fn within_counts_back_from_the_newest() {
+    let policy = Policy { within: Some("1m".parse().unwrap()), ..Policy::default() };
+    assert_eq!(
+        kept(&SUNDAYS, policy),
+        [
+            "2017-12-31T11:00",
+            "2017-12-24T11:00",
+            "2017-12-17T11:00",
+            "2017-12-10T11:00",
+            "2017-12-03T11:00"
+        ]
+    );
+    let span: Within = "2y5m7d3h".parse().unwrap();
+    assert_eq!(span, Within { months: 29, days: 7, hours: 3 });
+    for wrong in ["", "3", "d", "3x", "-3d", "0d", "99999999999d", "4000000000y", "3é"] {
+        assert!(wrong.parse::<Within>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn an_empty_policy_is_refused() {
+    assert!(plan(&series(&SUNDAYS), &Policy::default()).is_err());
+}
+
+#[test]
+fn every_database_is_judged_by_itself_and_keeps_its_newest() {
+    let mut list = series(&SUNDAYS);
+    list.push(info("b", "2001-01-01T00:00:00Z"));
+    let mut elsewhere = info("a", "2001-01-01T00:00:00Z");
+    elsewhere.location = "other".into();
+    list.push(elsewhere);
+    let plan = plan(&list, &Policy { last: 1, ..Policy::default() }).unwrap();
+    assert_eq!(plan.keep.len(), 3);
+}
+
+#[test]
+fn damaged_snapshots_neither_count_nor_go() {
+    let mut list = series(&SUNDAYS);
+    list[13].damage = Some("torn".into());
+    list[0].damage = Some("torn".into());
+    let plan = plan(&list, &Policy { last: 1, ..Policy::default() }).unwrap();
+    let kept: Vec<_> =
+        plan.keep.iter().map(|k| k.snapshot.taken_at.to_rfc3339()[..10].to_owned()).collect();
+    assert_eq!(kept, ["2017-12-24", "2017-12-31", "2017-10-01"]);
+}
+
+#[test]
+fn removing_takes_only_whole_snapshots_of_ours() {
+    let root = tempfile::tempdir().unwrap();
+    for day in 1..=5 {
+        plant(root.path(), "a.db", &format!("2024-05-0{day}T00:00:00Z"));
+    }
+    let found = list(root.path()).unwrap();
+    let plan = plan(&found, &Policy { last: 1, ..Policy::default() }).unwrap();
+    assert_eq!(plan.remove.len(), 4);
+
+    remove(&plan.remove[0]).unwrap();
+    assert!(!plan.remove[0].path.exists());
+    assert!(remove(&plan.remove[0]).is_err(), "it is gone");
+
+    fs::write(plan.remove[1].path.join("notes.txt"), b"mine").unwrap();
+    let e = remove(&plan.remove[1]).unwrap_err();
+    assert!(e.to_string().contains("notes.txt"), "{e}");
+
+    fs::write(plan.remove[2].path.join("parquet/t.parquet"), b"ab").unwrap();
+    assert!(remove(&plan.remove[2]).unwrap_err().to_string().contains("damaged"));
+
+    fs::remove_dir_all(&plan.remove[3].path).unwrap();
+    fs::create_dir(&plan.remove[3].path).unwrap();
+    assert!(remove(&plan.remove[3]).is_err());
+
+    let left = fs::read_dir(root.path()).unwrap().count();
+    assert_eq!(left, 4, "nothing hidden stays behind");
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    let count = || prop_oneof![Just(0u32), 1..6u32, Just(Count::MAX)];
+    (count(), count(), count(), count(), count(), count(), prop::option::of(0u32..90)).prop_map(
+        |(last, hourly, daily, weekly, monthly, yearly, within)| Policy {
+            last,
+            hourly,
+            daily,
+            weekly,
+            monthly,
+            yearly,
+            within: within.map(|days| Within { days, ..Within::default() }),
+        },
+    )
+}
+
+fn paths(plan: &PrunePlan) -> BTreeSet<PathBuf> {
+    plan.keep.iter().map(|k| k.snapshot.path.clone()).collect()
+}
+
+proptest! {
+    #[test]
+    fn keeping_more_never_loses_one_and_the_newest_always_stays(
+        seconds in prop::collection::btree_set(0i64..100_000_000, 1..40),
+        policy in policies(),
+        rule in 0usize..6,
+    ) {
+        prop_assume!(!policy.is_empty());
+        let list: Vec<SnapshotInfo> = seconds
+            .iter()
+            .map(|s| info("a", &DateTime::from_timestamp(*s, 0).unwrap().to_rfc3339()))
+            .collect();
+        let less = plan(&list, &policy).unwrap();
+        let newest = &list[list.len() - 1].path;
+        prop_assert!(paths(&less).contains(newest));
+
+        let mut wider = policy;
+        let count = match rule {
+            0 => &mut wider.last,
+            1 => &mut wider.hourly,
+            2 => &mut wider.daily,
+            3 => &mut wider.weekly,
+            4 => &mut wider.monthly,
+            _ => &mut wider.yearly,
+        };
+        *count = count.saturating_add(1);
+        let more = plan(&list, &wider).unwrap();
+        prop_assert!(paths(&less).is_subset(&paths(&more)));
+
+        // pruning what is left by the same policy keeps the days, weeks, .. it kept
+        let rest: Vec<SnapshotInfo> = less.keep.iter().map(|k| k.snapshot.clone()).collect();
+        let again = plan(&rest, &policy).unwrap();
+        prop_assert_eq!(paths(&again), paths(&less));
+    }
+}

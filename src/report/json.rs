@@ -1,0 +1,208 @@
+//! JSON for programs: the stable documents (`"format_version": "1"`) and a line a row.
+//!
+//! What JSON can't say exactly is an object with one member: `{"$text": hex}` for TEXT
+//! that is not UTF-8, `{"$blob": hex}`, `{"$real": "inf"}` for reals without a literal.
+//! Integers are written with all their digits. Characters that could steer a terminal are
+//! written as `\u` escapes: the same data, harmless on a screen.
+
+use std::io::Write;
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::error::Result;
+use crate::model::side::Which;
+use crate::model::summary::{DiffSummary, GapReport, TableDiff};
+use crate::model::value::ValueRef;
+use crate::report::rows::ChangeRow;
+use crate::report::text::hex;
+
+/// The version of the documents; it moves only when a reader would break.
+pub const FORMAT_VERSION: &str = "1";
+
+/// One cell.
+pub fn value(cell: ValueRef<'_>) -> Json {
+    match cell {
+        ValueRef::Null => Json::Null,
+        ValueRef::Int(i) => Json::from(i),
+        ValueRef::Real(r) if r.is_finite() && !(r == 0.0 && r.is_sign_negative()) => Json::from(r),
+        ValueRef::Real(r) => json!({ "$real": format!("{r:?}") }),
+        ValueRef::Text(b) => match std::str::from_utf8(b) {
+            Ok(text) => Json::from(text),
+            Err(_) => json!({ "$text": hex(b) }),
+        },
+        ValueRef::Blob(b) => json!({ "$blob": hex(b) }),
+    }
+}
+
+/// Cells as an object, in their order.
+pub fn object(cells: &[(&str, ValueRef<'_>)]) -> Json {
+    Json::Object(cells.iter().map(|(name, cell)| ((*name).to_owned(), value(*cell))).collect())
+}
+
+/// A document with `"format_version"` in front, on one line.
+pub fn document(out: &mut dyn Write, body: Json) -> Result<()> {
+    let mut whole = Map::new();
+    whole.insert("format_version".to_owned(), Json::from(FORMAT_VERSION));
+    if let Json::Object(members) = body {
+        whole.extend(members);
+    }
+    line(out, &Json::Object(whole))
+}
+
+/// One JSON value on a line of its own.
+pub fn line(out: &mut dyn Write, value: &Json) -> Result<()> {
+    let text = value.to_string();
+    let mut rest = text.as_str();
+    // Such characters stand only within strings, where an escape means the same.
+    while let Some((at, c)) = rest.char_indices().find(|(_, c)| steers(*c)) {
+        out.write_all(&rest.as_bytes()[..at])?;
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(out, "\\u{unit:04x}")?;
+        }
+        rest = &rest[at + c.len_utf8()..];
+    }
+    out.write_all(rest.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+fn steers(c: char) -> bool {
+    !c.is_ascii_graphic()
+        && c != ' '
+        && crate::report::text::escape(c.encode_utf8(&mut [0; 4])).len() > c.len_utf8()
+}
+
+/// The summary of a diff.
+pub fn diff(out: &mut dyn Write, summary: &DiffSummary) -> Result<()> {
+    let tables: Vec<Json> = summary.tables.iter().map(table_diff).collect();
+    let body = json!({
+        "live": summary.live,
+        "backup": summary.backup,
+        "tables": tables,
+        "only_live": summary.only_live,
+        "only_backup": summary.only_backup,
+    });
+    document(out, body)
+}
+
+fn table_diff(t: &TableDiff) -> Json {
+    let columns: Map<String, Json> =
+        t.columns.iter().map(|c| (c.column.clone(), Json::from(c.rows))).collect();
+    let mut body = json!({
+        "table": t.table,
+        "key": t.key,
+        "live_rows": t.live_rows,
+        "backup_rows": t.backup_rows,
+        "missing": t.missing,
+        "changed": t.changed,
+        "extra": t.extra,
+        "same": t.same,
+        "ambiguous": t.ambiguous,
+        "unkeyable": t.unkeyable,
+        "columns": columns,
+        "not_compared": t.not_compared,
+    });
+    if let (Some(why), Json::Object(members)) = (&t.skipped, &mut body) {
+        members.insert("skipped".to_owned(), Json::from(why.as_str()));
+    }
+    body
+}
+
+/// One changed row, as a line of `--format ndjson`.
+pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>) -> Result<()> {
+    let side = |which| -> Result<Json> {
+        Ok(row.shown(which)?.map_or(Json::Null, |cells| object(&cells)))
+    };
+    let body = json!({
+        "table": row.table(),
+        "change": row.change.as_str(),
+        "key": object(&row.key()?),
+        "backup": side(Which::Backup)?,
+        "live": side(Which::Live)?,
+    });
+    line(out, &body)
+}
+
+/// A gap report.
+pub fn gaps(out: &mut dyn Write, report: &GapReport) -> Result<()> {
+    let body = serde_json::to_value(report)
+        .map_err(|e| crate::error::Error::failed("the gap report has no JSON").because(e))?;
+    document(out, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::rows::tests::sample;
+    use crate::report::rows::{ChangeRows, field_names};
+
+    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn t5_cells_keep_their_storage_class() {
+        let cells = [
+            ("null", ValueRef::Null),
+            ("int", ValueRef::Int(i64::MAX)),
+            ("real", ValueRef::Real(1.0)),
+            ("minus", ValueRef::Real(-0.0)),
+            ("inf", ValueRef::Real(f64::NEG_INFINITY)),
+            ("text", ValueRef::Text(b"1")),
+            ("bytes", ValueRef::Text(b"a\xff")),
+            ("blob", ValueRef::Blob(b"\x00\x01")),
+        ];
+        insta::assert_snapshot!(
+            text(|out| line(out, &object(&cells)).unwrap()),
+            @r#"{"null":null,"int":9223372036854775807,"real":1.0,"minus":{"$real":"-0.0"},"inf":{"$real":"-inf"},"text":"1","bytes":{"$text":"61ff"},"blob":{"$blob":"0001"}}"#
+        );
+    }
+
+    #[test]
+    fn w11_json_is_harmless_on_a_terminal_and_still_exact() {
+        let hostile = "\u{9b}31m\u{202e}\u{7f}\u{e0041} é";
+        let shown = text(|out| line(out, &json!({ "a": hostile })).unwrap());
+        insta::assert_snapshot!(shown, @r#"{"a":"\u009b31m\u202e\u007f\udb40\udc41 é"}"#);
+        let back: Json = serde_json::from_str(&shown).unwrap();
+        assert_eq!(back["a"], hostile);
+    }
+
+    #[test]
+    fn a_change_is_a_line() {
+        let (shape, batch) = sample();
+        let fields = field_names(&shape);
+        let rows = ChangeRows::new(&shape, &fields, &batch).unwrap();
+        let shown = text(|out| {
+            for row in rows.iter() {
+                change(out, &row.unwrap()).unwrap();
+            }
+        });
+        insta::assert_snapshot!(shown, @r#"
+        {"table":"events","change":"missing","key":{"id":1},"backup":{"id":1,"title":"=1+2\u202e\r\n"},"live":null}
+        {"table":"events","change":"changed","key":{"id":2},"backup":{"title":"old, \"x\""},"live":{"title":{"$blob":"dead"}}}
+        {"table":"events","change":"extra","key":{"id":3},"backup":null,"live":{"id":3,"title":""}}
+        "#);
+    }
+
+    #[test]
+    fn gaps_have_the_documented_members() {
+        let report = GapReport {
+            table: "events".into(),
+            column: "id".into(),
+            first: Some(1),
+            last: Some(9),
+            present: 6,
+            missing: 3,
+            runs: vec![(2, 3), (7, 7)],
+            recoverable: 2,
+            unrecoverable: 1,
+            unrecoverable_runs: vec![(7, 7)],
+        };
+        insta::assert_snapshot!(
+            text(|out| gaps(out, &report).unwrap()),
+            @r#"{"format_version":"1","table":"events","column":"id","first":1,"last":9,"present":6,"missing":3,"runs":[[2,3],[7,7]],"recoverable":2,"unrecoverable":1,"unrecoverable_runs":[[7,7]]}"#
+        );
+    }
+}

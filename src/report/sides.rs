@@ -1,0 +1,114 @@
+//! The two lines that head a screen: which live, which backup, and who said so.
+
+use std::io::Write;
+
+use chrono::{DateTime, FixedOffset};
+
+use crate::error::Result;
+use crate::model::origin::Origin;
+use crate::report::table::Grid;
+use crate::report::text::{Style, Tone, ago_text, elide, escape};
+
+/// Where a command's values came from, in words: `--live`, `restorekit.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Who named live.
+    pub live: Option<String>,
+    /// Who named the backup.
+    pub backup: Option<String>,
+}
+
+/// When a screen is drawn and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Screen {
+    /// Colours and width.
+    pub style: Style,
+    /// The present moment, against which ages are told.
+    pub now: DateTime<FixedOffset>,
+}
+
+/// Writes the lines of live and backup. `access` says how live was opened (`read-only`).
+pub fn sides(
+    out: &mut dyn Write,
+    screen: Screen,
+    live: &Origin,
+    access: &str,
+    backup: Option<&Origin>,
+    from: &Provenance,
+) -> Result<()> {
+    let style = screen.style;
+    let room = (style.width / 2).max(24);
+    let mut grid = Grid::new(style, "<<<<");
+    let who = |from: &Option<String>| from.as_ref().map_or(String::new(), |f| format!("from {f}"));
+    let mut add = |side: &str, origin: &Origin, detail: String, from: String| {
+        let location = escape(&origin.location).into_owned();
+        grid.row([
+            (side.to_owned(), Tone::Dim),
+            (elide(&location, room).into_owned(), Tone::Strong),
+            (detail, Tone::Plain),
+            (escape(&from).into_owned(), Tone::Dim),
+        ]);
+    };
+    let kind = escape(&live.kind).into_owned();
+    let detail = if access.is_empty() { kind } else { format!("{kind}, {access}") };
+    add("live", live, detail, who(&from.live));
+    if let Some(backup) = backup {
+        let mut detail = escape(&backup.kind).into_owned();
+        if let Some(taken) = &backup.taken_at {
+            let age = ago_text(taken, screen.now).unwrap_or_else(|| escape(taken).into_owned());
+            detail.push_str(&format!(", {age}"));
+        }
+        add("backup", backup, detail, who(&from.backup));
+    }
+    grid.write(out)?;
+    for (side, warning) in live
+        .warnings
+        .iter()
+        .map(|w| ("live", w))
+        .chain(backup.iter().flat_map(|b| b.warnings.iter().map(|w| ("backup", w))))
+    {
+        let text = format!("! {side}: {}", escape(warning));
+        writeln!(out, "{}", style.paint(Tone::Changed, text))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn screen() -> Screen {
+        let now = DateTime::parse_from_rfc3339("2024-03-18T03:00:00-04:00").unwrap();
+        Screen { style: Style::plain(), now }
+    }
+
+    pub(crate) fn origins() -> (Origin, Origin) {
+        let live = Origin {
+            location: "prod.db".into(),
+            kind: "SQLite".into(),
+            taken_at: None,
+            warnings: Vec::new(),
+        };
+        let backup = Origin {
+            location: "snap/".into(),
+            kind: "restorekit snapshot".into(),
+            taken_at: Some("2024-03-14T00:00:00Z".into()),
+            warnings: Vec::new(),
+        };
+        (live, backup)
+    }
+
+    #[test]
+    fn the_head_names_both_sides_and_who_said_so() {
+        let (live, mut backup) = origins();
+        backup.warnings.push("unchecksummed\x1b".into());
+        let from = Provenance { live: Some("--live".into()), backup: Some("the last diff".into()) };
+        let mut out = Vec::new();
+        sides(&mut out, screen(), &live, "read-only", Some(&backup), &from).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r"
+        live    prod.db  SQLite, read-only                 from --live
+        backup  snap/    restorekit snapshot, 4 d 7 h ago  from the last diff
+        ! backup: unchecksummed\u{1b}
+        ");
+    }
+}

@@ -23,6 +23,7 @@ pub mod model;
 pub mod mount;
 pub mod plan;
 pub mod progress;
+pub mod registry;
 pub mod report;
 pub mod select;
 pub mod snapshot;

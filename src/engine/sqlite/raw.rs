@@ -11,9 +11,11 @@
 //! [`Statement`] borrows it, so it is finalised before the handle is closed.
 #![allow(unsafe_code)]
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_int};
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 use libsqlite3_sys as ffi;
@@ -66,6 +68,18 @@ impl SqliteError {
     /// The file is no database or its content contradicts itself.
     pub(crate) fn is_damaged(&self) -> bool {
         matches!(self.primary(), ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
+    }
+
+    /// A crashed writer's transaction must be rolled back first, which needs to write.
+    pub(crate) fn needs_recovery(&self) -> bool {
+        matches!(self.code, ffi::SQLITE_READONLY_ROLLBACK | ffi::SQLITE_READONLY_RECOVERY)
+    }
+
+    /// A file that is needed could not be opened or made: the database, or in WAL mode the
+    /// log and its index.
+    pub(crate) fn cannot_open(&self) -> bool {
+        self.primary() == ffi::SQLITE_CANTOPEN
+            || matches!(self.code, ffi::SQLITE_READONLY_CANTINIT | ffi::SQLITE_READONLY_DIRECTORY)
     }
 
     /// The disk is full or failed.
@@ -303,33 +317,42 @@ impl<'s, 'c> BoundStatement<'s, 'c> {
         let raw = bound.0.statement.as_ptr();
         for (index, value) in (1..).zip(parameters) {
             // SAFETY: the bytes outlive `bound`, whose drop clears the bindings, so
-            // SQLITE_STATIC (no copy) holds. An empty slice's pointer is not null, so an
-            // empty text or blob does not become NULL.
-            let code = unsafe {
-                match *value {
-                    ValueRef::Null => ffi::sqlite3_bind_null(raw, index),
-                    ValueRef::Int(i) => ffi::sqlite3_bind_int64(raw, index, i),
-                    ValueRef::Real(r) => ffi::sqlite3_bind_double(raw, index, r),
-                    ValueRef::Text(b) => ffi::sqlite3_bind_text64(
-                        raw,
-                        index,
-                        b.as_ptr().cast(),
-                        b.len() as u64,
-                        ffi::SQLITE_STATIC(),
-                        ffi::SQLITE_UTF8 as u8,
-                    ),
-                    ValueRef::Blob(b) => ffi::sqlite3_bind_blob64(
-                        raw,
-                        index,
-                        b.as_ptr().cast(),
-                        b.len() as u64,
-                        ffi::SQLITE_STATIC(),
-                    ),
-                }
-            };
+            // SQLITE_STATIC (no copy) holds.
+            let code = unsafe { bind(raw, index, *value, ffi::SQLITE_STATIC()) };
             bound.0.connection.check(code)?;
         }
         Ok(bound)
+    }
+}
+
+/// # Safety
+/// The statement is alive, and with `SQLITE_STATIC` the value's bytes stay where they are
+/// until the binding is replaced or cleared.
+unsafe fn bind(
+    raw: *mut ffi::sqlite3_stmt,
+    index: c_int,
+    value: ValueRef<'_>,
+    destructor: ffi::sqlite3_destructor_type,
+) -> c_int {
+    // SAFETY: as above. An empty slice's pointer is not null, so an empty text or blob does
+    // not become NULL.
+    unsafe {
+        match value {
+            ValueRef::Null => ffi::sqlite3_bind_null(raw, index),
+            ValueRef::Int(i) => ffi::sqlite3_bind_int64(raw, index, i),
+            ValueRef::Real(r) => ffi::sqlite3_bind_double(raw, index, r),
+            ValueRef::Text(b) => ffi::sqlite3_bind_text64(
+                raw,
+                index,
+                b.as_ptr().cast(),
+                b.len() as u64,
+                destructor,
+                ffi::SQLITE_UTF8 as u8,
+            ),
+            ValueRef::Blob(b) => {
+                ffi::sqlite3_bind_blob64(raw, index, b.as_ptr().cast(), b.len() as u64, destructor)
+            }
+        }
     }
 }
 
@@ -347,6 +370,116 @@ impl Drop for Statement<'_> {
     fn drop(&mut self) {
         // SAFETY: finalised once; the connection is still open, since it is borrowed.
         unsafe { ffi::sqlite3_finalize(self.statement.as_ptr()) };
+    }
+}
+
+/// A connection with the cursors that stand open on it: scans that share one snapshot take
+/// turns, a batch of rows each, and none has to finish before another starts.
+#[derive(Debug)]
+pub(crate) struct Cursors {
+    /// Before the connection, since fields are dropped in this order.
+    standing: Standing,
+    connection: Connection,
+}
+
+/// The statements of a [`Cursors`], by number.
+#[derive(Debug, Default)]
+struct Standing {
+    next: u64,
+    statements: HashMap<u64, NonNull<ffi::sqlite3_stmt>>,
+}
+
+// SAFETY: the statements are used and finalised only through an exclusive borrow of the
+// `Cursors` that owns their connection too, or when it is dropped.
+unsafe impl Send for Standing {}
+
+impl Standing {
+    fn finalise(&mut self, cursor: u64) {
+        if let Some(statement) = self.statements.remove(&cursor) {
+            // SAFETY: it was in the map, so it is finalised once, before its connection.
+            unsafe { ffi::sqlite3_finalize(statement.as_ptr()) };
+        }
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        for cursor in self.statements.keys().copied().collect::<Vec<_>>() {
+            self.finalise(cursor);
+        }
+    }
+}
+
+impl Cursors {
+    /// No cursor on this connection yet.
+    pub(crate) fn new(connection: Connection) -> Self {
+        Self { standing: Standing::default(), connection }
+    }
+
+    /// The connection, for statements that run to their end.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Opens a cursor before its first row. The parameters are copied.
+    pub(crate) fn open(
+        &mut self,
+        sql: &str,
+        parameters: &[ValueRef<'_>],
+    ) -> Result<u64, SqliteError> {
+        let statement = self.connection.prepare(sql)?;
+        for (index, value) in (1..).zip(parameters) {
+            // SAFETY: the statement is alive; SQLITE_TRANSIENT copies the bytes at once.
+            let code = unsafe {
+                bind(statement.statement.as_ptr(), index, *value, ffi::SQLITE_TRANSIENT())
+            };
+            self.connection.check(code)?;
+        }
+        let raw = ManuallyDrop::new(statement).statement;
+        let cursor = self.standing.next;
+        self.standing.next += 1;
+        self.standing.statements.insert(cursor, raw);
+        Ok(cursor)
+    }
+
+    /// Goes on with a cursor and hands on rows until `each` says `false`; that row counts
+    /// as read. False when there are no more rows or after an error: it is closed then.
+    pub(crate) fn advance<E: From<SqliteError>>(
+        &mut self,
+        cursor: u64,
+        mut each: impl FnMut(&Row<'_>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let Some(statement) = self.standing.statements.get(&cursor) else {
+            let message = "the cursor is closed".into();
+            return Err(SqliteError { code: ffi::SQLITE_MISUSE, message }.into());
+        };
+        let row = Row { statement: *statement, lifetime: PhantomData };
+        let outcome = loop {
+            // SAFETY: the statement is alive and the exclusive borrow keeps others away.
+            match unsafe { ffi::sqlite3_step(row.statement.as_ptr()) } {
+                ffi::SQLITE_ROW => match each(&row) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(true),
+                    Err(e) => break Err(e),
+                },
+                ffi::SQLITE_DONE => break Ok(false),
+                code => break Err(self.connection.error(code).into()),
+            }
+        };
+        self.standing.finalise(cursor);
+        outcome
+    }
+
+    /// Closes a cursor; harmless when it is closed already.
+    pub(crate) fn finish(&mut self, cursor: u64) {
+        self.standing.finalise(cursor);
+    }
+
+    /// Closes every cursor, and gives the connection back.
+    pub(crate) fn into_connection(self) -> Connection {
+        let Self { standing, connection } = self;
+        drop(standing);
+        connection
     }
 }
 
@@ -459,6 +592,30 @@ mod tests {
             assert_eq!(row(&connection, "select ?", &[value]).as_ref(), value);
         }
         connection.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn cursors_of_one_connection_take_turns() {
+        let connection =
+            Connection::open(&SqliteConnectOptions::new().in_memory(true)).await.unwrap();
+        let mut cursors = Cursors::new(connection);
+        let count = "with recursive c(n) as (values(?) union all select n + 1 from c limit 3) \
+                     select n from c";
+        let a = cursors.open(count, &[ValueRef::Int(1)]).unwrap();
+        let b = cursors.open(count, &[ValueRef::Int(10)]).unwrap();
+        let mut seen = Vec::new();
+        for cursor in [a, b, a, b, a, b] {
+            let more = cursors.advance(cursor, |row| {
+                seen.push(row.int(0));
+                Ok::<bool, SqliteError>(false)
+            });
+            assert!(more.unwrap());
+        }
+        assert_eq!(seen, [1, 10, 2, 11, 3, 12]);
+        let end = |_: &Row<'_>| Ok::<bool, SqliteError>(true);
+        assert!(!cursors.advance(a, end).unwrap());
+        assert!(cursors.advance(a, end).is_err(), "a finished cursor is closed");
+        cursors.into_connection().close().await.unwrap();
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ pub mod cli;
 pub mod diff;
 pub mod engine;
 pub mod error;
+pub mod fit;
 pub mod gaps;
 pub mod model;
 pub mod mount;

@@ -60,6 +60,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// SHA-256 (hexadecimal) over what identifies this content; `None` for live.
     async fn digest(&self) -> Result<Option<String>>;
 
+    /// What was read in another dress than live's (floats where live has integers, ..),
+    /// a line each, for summaries. Complete once the scans have ended.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Ends the reading snapshot; nothing may be read after it.
     async fn release(&self) -> Result<()>;
 }

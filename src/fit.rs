@@ -1,0 +1,24 @@
+//! Foreign values in live's columns: what a file holds becomes what live would hold.
+//!
+//! A backup's file has types of its own (a Parquet timestamp, a CSV field); live's column
+//! has a carrier, an affinity and perhaps a text form of moments. Each value becomes the
+//! value that SQLite would store if the writer of the file had written it to live ("Datatypes
+//! In SQLite", section 3), or the reading ends with an error that names table, column
+//! and row: nothing is guessed silently. What was read in another dress than live's (a float for an
+//! integer, say) is counted in [`notes`].
+//!
+//! Two doors: [`foreign::fit`] takes an Arrow column of any type, [`cell::fit`] takes cells
+//! of text formats, which carry a tag of their own ([`cell::Tag`]).
+
+pub mod affinity;
+pub mod carry;
+pub mod cell;
+pub mod decimal;
+pub mod foreign;
+pub mod moment;
+pub mod notes;
+pub mod number;
+pub mod place;
+
+#[cfg(test)]
+mod tests;

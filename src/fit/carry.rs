@@ -1,0 +1,138 @@
+//! Building a carrier column value by value, with the misfits aside, and the EXACT column
+//! out of the misfits of all columns of a batch.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryBuilder, Float64Builder, Int64Builder, StringBuilder,
+    new_null_array,
+};
+
+use crate::model::table::{Carrier, Column};
+use crate::model::value::{Value, ValueRef, fits, push_exact};
+
+/// A column in its carrier, and the values that did not fit it, by row.
+#[derive(Debug)]
+pub struct Carried {
+    /// The carrier's array; NULL where a misfit stands.
+    pub array: ArrayRef,
+    /// The misfits in ascending row order.
+    pub misfits: Vec<(usize, Value)>,
+}
+
+impl From<ArrayRef> for Carried {
+    /// A column all of whose values fit.
+    fn from(array: ArrayRef) -> Self {
+        Self { array, misfits: Vec::new() }
+    }
+}
+
+/// Builds one column of one carrier.
+#[derive(Debug)]
+pub struct CarrierBuilder {
+    carrier: Carrier,
+    array: Builder,
+    rows: usize,
+    misfits: Vec<(usize, Value)>,
+}
+
+#[derive(Debug)]
+enum Builder {
+    Int(Int64Builder),
+    Real(Float64Builder),
+    Text(StringBuilder),
+    Blob(BinaryBuilder),
+}
+
+impl CarrierBuilder {
+    /// A builder with room for `rows`.
+    pub fn new(carrier: Carrier, rows: usize) -> Self {
+        let array = match carrier {
+            Carrier::Int => Builder::Int(Int64Builder::with_capacity(rows)),
+            Carrier::Real | Carrier::Number => Builder::Real(Float64Builder::with_capacity(rows)),
+            Carrier::Text => Builder::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Carrier::Blob => Builder::Blob(BinaryBuilder::with_capacity(rows, rows * 16)),
+        };
+        Self { carrier, array, rows: 0, misfits: Vec::new() }
+    }
+
+    /// A column of NULLs.
+    pub fn nulls(carrier: Carrier, rows: usize) -> Carried {
+        new_null_array(&carrier.data_type(), rows).into()
+    }
+
+    /// Appends a value, to the array or to the misfits.
+    pub fn push(&mut self, value: ValueRef<'_>) {
+        let row = self.rows;
+        self.rows += 1;
+        match (&mut self.array, value) {
+            (Builder::Int(b), ValueRef::Int(i)) => return b.append_value(i),
+            (Builder::Real(b), ValueRef::Int(i)) if fits(value, self.carrier) => {
+                return b.append_value(i as f64);
+            }
+            (Builder::Real(b), ValueRef::Real(r)) if fits(value, self.carrier) => {
+                return b.append_value(r);
+            }
+            (Builder::Text(b), ValueRef::Text(t)) => {
+                if let Ok(text) = std::str::from_utf8(t) {
+                    return b.append_value(text);
+                }
+            }
+            (Builder::Blob(b), ValueRef::Blob(bytes)) => return b.append_value(bytes),
+            _ => {}
+        }
+        match &mut self.array {
+            Builder::Int(b) => b.append_null(),
+            Builder::Real(b) => b.append_null(),
+            Builder::Text(b) => b.append_null(),
+            Builder::Blob(b) => b.append_null(),
+        }
+        if !value.is_null() {
+            self.misfits.push((row, value.to_owned()));
+        }
+    }
+
+    /// The finished column.
+    pub fn finish(mut self) -> Carried {
+        let array: ArrayRef = match &mut self.array {
+            Builder::Int(b) => Arc::new(b.finish()),
+            Builder::Real(b) => Arc::new(b.finish()),
+            Builder::Text(b) => Arc::new(b.finish()),
+            Builder::Blob(b) => Arc::new(b.finish()),
+        };
+        Carried { array, misfits: self.misfits }
+    }
+}
+
+/// The EXACT column of a batch of `rows` rows: the misfits of its columns, the cells of a
+/// row in the order of the column names.
+pub fn exact_column<'a>(
+    columns: impl IntoIterator<Item = (&'a Column, &'a Carried)>,
+    rows: usize,
+) -> BinaryArray {
+    let mut cells: Vec<(usize, &str, &Value)> = columns
+        .into_iter()
+        .flat_map(|(column, carried)| {
+            carried.misfits.iter().map(|(row, value)| (*row, column.name.as_str(), value))
+        })
+        .collect();
+    if cells.is_empty() {
+        return BinaryArray::new_null(rows);
+    }
+    cells.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
+    let mut exact = BinaryBuilder::with_capacity(rows, cells.len() * 24);
+    let mut cells = cells.into_iter().peekable();
+    let mut payload = Vec::new();
+    for row in 0..rows {
+        payload.clear();
+        while let Some((_, name, value)) = cells.next_if(|cell| cell.0 == row) {
+            push_exact(&mut payload, name, value.as_ref());
+        }
+        if payload.is_empty() {
+            exact.append_null();
+        } else {
+            exact.append_value(&payload);
+        }
+    }
+    exact.finish()
+}

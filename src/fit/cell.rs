@@ -1,0 +1,279 @@
+//! Cells of text formats into live's column.
+//!
+//! A text format's file is staged once, every column as bytes: one byte says what
+//! the cell was in the file ([`Tag`]), the rest is its text. So nothing is decided before
+//! live's column is known, and no number passes through a double on the way.
+
+use std::collections::BTreeSet;
+
+use arrow::array::{Array, BinaryArray};
+
+use crate::error::{Error, Result};
+use crate::fit::affinity::{Numeral, numeral, stored};
+use crate::fit::carry::{Carried, CarrierBuilder};
+use crate::fit::foreign::is_null_word;
+use crate::fit::moment::{self, Moment};
+use crate::fit::notes::Habit;
+use crate::fit::number;
+use crate::fit::place::Place;
+use crate::model::table::{Affinity, Carrier, Column, TimeForm, Zone};
+use crate::model::value::ValueRef;
+
+/// What a cell was in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tag {
+    /// A CSV field without quotes.
+    Bare = b'u',
+    /// A CSV field in quotes.
+    Quoted = b'q',
+    /// A JSON string.
+    Str = b's',
+    /// A JSON number, its own text.
+    Number = b'n',
+    /// JSON true; the payload is empty.
+    True = b't',
+    /// JSON false; the payload is empty.
+    False = b'f',
+    /// A JSON array or object, without spaces.
+    Nested = b'j',
+    /// A snapshot of ours: an INTEGER or a REAL as JSON wrote it.
+    OwnNumber = b'N',
+    /// A snapshot of ours: a REAL that JSON can't write.
+    OwnReal = b'R',
+    /// A snapshot of ours: TEXT.
+    OwnText = b'T',
+    /// A snapshot of ours: a BLOB.
+    OwnBlob = b'B',
+}
+
+impl Tag {
+    fn of(byte: u8) -> Option<Self> {
+        [
+            Tag::Bare,
+            Tag::Quoted,
+            Tag::Str,
+            Tag::Number,
+            Tag::True,
+            Tag::False,
+            Tag::Nested,
+            Tag::OwnNumber,
+            Tag::OwnReal,
+            Tag::OwnText,
+            Tag::OwnBlob,
+        ]
+        .into_iter()
+        .find(|tag| *tag as u8 == byte)
+    }
+}
+
+/// What the whole file showed while it was staged.
+#[derive(Clone, Debug, Default)]
+pub struct FileHabits {
+    /// Some CSV field is empty and quoted, so an unquoted one is NULL.
+    pub quotes_empty: bool,
+    /// The columns with a JSON integer so large that, as a moment, it is in milliseconds
+    /// since 1970.
+    pub millis: BTreeSet<String>,
+}
+
+/// The least magnitude of a column's largest integer that makes its integers milliseconds:
+/// 1973 as milliseconds, the year 5138 as seconds.
+pub const MILLIS_FROM: u64 = 100_000_000_000;
+
+/// Fits staged cells. `staged` is the column's name in the file.
+pub fn fit(
+    cells: &BinaryArray,
+    staged: &str,
+    habits: &FileHabits,
+    place: &mut Place<'_>,
+) -> Result<Carried> {
+    let column = place.column;
+    let mut fitter = Fitter { column, habits, millis: habits.millis.contains(staged) };
+    let mut out = CarrierBuilder::new(column.carrier, cells.len());
+    let mut scratch = Vec::new();
+    for row in 0..cells.len() {
+        if cells.is_null(row) {
+            out.push(ValueRef::Null);
+            continue;
+        }
+        let (tag, payload) = match cells.value(row).split_first() {
+            Some((tag, payload)) => (Tag::of(*tag), payload),
+            None => (None, &[][..]),
+        };
+        let tag = tag.ok_or_else(|| Error::failed("a staged cell has no tag"))?;
+        scratch.clear();
+        match fitter.value(tag, payload, &mut scratch) {
+            Ok((value, habit)) => {
+                out.push(value);
+                if let Some(habit) = habit {
+                    place.tally.add(&column.name, habit, 1);
+                }
+            }
+            Err(found) => return Err(place.unfit(row, found)),
+        }
+    }
+    Ok(out.finish())
+}
+
+/// A value, and the habit it shows.
+type Found<'a> = Result<(ValueRef<'a>, Option<Habit>), String>;
+
+struct Fitter<'c> {
+    column: &'c Column,
+    habits: &'c FileHabits,
+    millis: bool,
+}
+
+impl Fitter<'_> {
+    fn value<'a>(&mut self, tag: Tag, payload: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        match tag {
+            Tag::Bare if payload.is_empty() => Ok(self.bare_empty()),
+            Tag::Bare | Tag::Quoted => self.text(tag, payload, scratch),
+            Tag::Str => self.text(tag, payload, scratch),
+            Tag::Number => self.number(payload, scratch),
+            Tag::True => self.boolean(true, scratch),
+            Tag::False => self.boolean(false, scratch),
+            Tag::Nested => {
+                let value = self.stored(ValueRef::Text(payload), scratch)?;
+                Ok((value, Some(Habit::NestedJson)))
+            }
+            Tag::OwnNumber => match numeral(payload) {
+                Some(Numeral::Int(i)) => Ok((self.stored(ValueRef::Int(i), scratch)?, None)),
+                Some(Numeral::Real(r)) => Ok((self.own_real(r, scratch)?, None)),
+                None => Err("a number that is none".into()),
+            },
+            Tag::OwnReal => {
+                let text = std::str::from_utf8(payload).map_err(|_| "a torn real")?;
+                let r = text.parse().map_err(|_| format!("the real {text:?}"))?;
+                Ok((self.own_real(r, scratch)?, None))
+            }
+            Tag::OwnText => Ok((self.stored(ValueRef::Text(payload), scratch)?, None)),
+            Tag::OwnBlob => Ok((ValueRef::Blob(payload), None)),
+        }
+    }
+
+    /// A REAL of a snapshot: as it was, unless live's column is of another kind by now.
+    fn own_real<'a>(&self, r: f64, scratch: &'a mut Vec<u8>) -> Result<ValueRef<'a>, String> {
+        stored(ValueRef::Real(r), self.column.affinity, scratch).map_err(|_| number::describe(r))
+    }
+
+    fn stored<'a>(
+        &self,
+        value: ValueRef<'a>,
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<ValueRef<'a>, String> {
+        stored(value, self.column.affinity, scratch).map_err(|_| "a real".into())
+    }
+
+    fn bare_empty(&self) -> (ValueRef<'static>, Option<Habit>) {
+        let free_text = self.column.carrier == Carrier::Text && self.column.time_form.is_none();
+        if !free_text || self.habits.quotes_empty {
+            (ValueRef::Null, None)
+        } else if self.column.not_null {
+            (ValueRef::Text(b""), None)
+        } else {
+            (ValueRef::Null, Some(Habit::EmptyForNull))
+        }
+    }
+
+    fn text<'a>(&self, tag: Tag, text: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        let value = ValueRef::Text(text);
+        match (column.carrier, column.time_form) {
+            (Carrier::Text, Some(form)) => {
+                if is_null_word(text) {
+                    return Ok((ValueRef::Null, Some(Habit::WordForNull)));
+                }
+                if let Some(habit) = rewritten(text, &form, scratch) {
+                    return Ok(match habit {
+                        None => (value, None),
+                        Some(_) => (ValueRef::Text(scratch), habit),
+                    });
+                }
+                Ok((self.stored(value, scratch)?, None))
+            }
+            (Carrier::Text, None) => {
+                let habit = is_null_word(text).then_some(Habit::WordKept);
+                Ok((self.stored(value, scratch)?, habit))
+            }
+            (Carrier::Blob, _) if column.declared.is_empty() => Ok((value, None)),
+            (Carrier::Blob, _) => Err("text".into()),
+            _ if is_null_word(text) => Ok((ValueRef::Null, Some(Habit::WordForNull))),
+            _ => match numeral(text) {
+                Some(number) => self.numeral(number, scratch),
+                None if tag != Tag::Str && text.eq_ignore_ascii_case(b"true") => {
+                    self.boolean(true, scratch)
+                }
+                None if tag != Tag::Str && text.eq_ignore_ascii_case(b"false") => {
+                    self.boolean(false, scratch)
+                }
+                None => Ok((self.stored(value, scratch)?, None)),
+            },
+        }
+    }
+
+    fn number<'a>(&self, token: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        let number = numeral(token).ok_or("a number that is none")?;
+        match (column.carrier, column.time_form, number) {
+            (Carrier::Text, Some(form), Numeral::Int(millis)) if self.millis => {
+                Moment::of(millis, 1_000)
+                    .write(&form, scratch)
+                    .ok_or_else(|| format!("the moment {millis}, out of range"))?;
+                Ok((ValueRef::Text(scratch), Some(Habit::EpochMillis)))
+            }
+            (Carrier::Text, Some(_), _) => Err(format!(
+                "the number {}, whose unit is not said",
+                String::from_utf8_lossy(token)
+            )),
+            (Carrier::Text, None, _) if matches!(column.affinity, Affinity::Text) => {
+                Ok((ValueRef::Text(token), Some(Habit::NumberForText)))
+            }
+            (Carrier::Text | Carrier::Blob, _, Numeral::Real(r)) => {
+                Ok((self.own_real(r, scratch)?, None))
+            }
+            _ => self.numeral(number, scratch),
+        }
+    }
+
+    fn numeral<'a>(&self, number: Numeral, scratch: &'a mut Vec<u8>) -> Found<'a> {
+        match number {
+            Numeral::Int(i) => Ok((self.stored(ValueRef::Int(i), scratch)?, None)),
+            Numeral::Real(r) => {
+                let value = number::float(r, self.column).ok_or_else(|| number::describe(r))?;
+                let integer =
+                    self.column.carrier == Carrier::Int && matches!(value, ValueRef::Int(_));
+                Ok((value, integer.then_some(Habit::FloatForInteger)))
+            }
+        }
+    }
+
+    fn boolean<'a>(&self, value: bool, scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        if column.affinity == Affinity::Text
+            || matches!(column.carrier, Carrier::Text | Carrier::Blob)
+        {
+            return Err(format!("the boolean {value}"));
+        }
+        let declared = column.declared.to_ascii_uppercase().starts_with("BOOL");
+        let value = self.stored(ValueRef::Int(i64::from(value)), scratch)?;
+        Ok((value, (!declared).then_some(Habit::BooleanForNumber)))
+    }
+}
+
+/// Writes a text moment in live's form. `None`: it is no moment, or its zone is neither
+/// UTC nor unsaid. Inside: the habit that it shows, `None` for a text in live's form.
+fn rewritten(text: &[u8], form: &TimeForm, scratch: &mut Vec<u8>) -> Option<Option<Habit>> {
+    let parsed = moment::parse(text)?;
+    if parsed.offset.is_some_and(|minutes| minutes != 0) {
+        return None;
+    }
+    parsed.moment.write(form, scratch)?;
+    if scratch == text {
+        return Some(None);
+    }
+    let zone_told = parsed.offset.is_some();
+    let zone_kept = form.separator.is_none() || zone_told == (form.zone != Zone::None);
+    Some(Some(if zone_kept { Habit::MomentRewritten } else { Habit::ZoneByUtc }))
+}

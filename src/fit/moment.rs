@@ -1,0 +1,302 @@
+//! Moments as text: writing them in live's form, and reading text moments of any ISO 8601
+//! form with a full date (Python's, JSON's and SQLite's date functions' forms).
+//!
+//! Years 0 to 9999 of the proleptic Gregorian calendar. The civil date of a day number is
+//! computed with the era method of Howard Hinnant, "chrono-Compatible Low-Level Date
+//! Algorithms" (`civil_from_days`, `days_from_civil`).
+
+use crate::model::table::{Fraction, TimeForm, Zone};
+
+/// The form that is taken where live shows none: Python's `str(datetime)`.
+pub const ASSUMED: TimeForm =
+    TimeForm { separator: Some(' '), fraction: Fraction::SixUnlessZero, zone: Zone::None };
+
+/// A moment: seconds since 1970 and nanoseconds, without regard to zones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Seconds since 1970-01-01 00:00:00, rounded down.
+    pub seconds: i64,
+    /// Nanoseconds after that, below 10^9.
+    pub nanos: u32,
+}
+
+/// How a moment came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// In the form asked for.
+    InForm,
+    /// Longer than the form, since the form would have lost digits.
+    Longer,
+}
+
+impl Moment {
+    /// The moment of a count of units since 1970, `per_second` of them in a second.
+    pub fn of(count: i64, per_second: i64) -> Self {
+        let nanos = count.rem_euclid(per_second) * (1_000_000_000 / per_second);
+        Self { seconds: count.div_euclid(per_second), nanos: nanos as u32 }
+    }
+
+    /// Appends the moment in `form`; `None` and nothing appended for a year outside 0 to 9999.
+    pub fn write(self, form: &TimeForm, out: &mut Vec<u8>) -> Option<Written> {
+        let day = self.seconds.div_euclid(86_400);
+        let second = self.seconds.rem_euclid(86_400) as u32;
+        write_date(day, out)?;
+        let Some(separator) = form.separator else {
+            if second == 0 && self.nanos == 0 {
+                return Some(Written::InForm);
+            }
+            out.push(b' ');
+            write_time(second, out);
+            write_fraction(self.nanos, Fraction::SixUnlessZero, out);
+            return Some(Written::Longer);
+        };
+        out.push(separator as u8);
+        write_time(second, out);
+        let written = write_fraction(self.nanos, form.fraction, out);
+        match form.zone {
+            Zone::None => {}
+            Zone::Zulu => out.push(b'Z'),
+            Zone::Offset => out.extend_from_slice(b"+00:00"),
+        }
+        Some(written)
+    }
+}
+
+/// Appends a time of day, with as many digits of its fraction as it needs.
+pub fn write_time_of_day(second: u32, nanos: u32, out: &mut Vec<u8>) {
+    write_time(second, out);
+    write_fraction(nanos, Fraction::SixUnlessZero, out);
+}
+
+fn write_date(day: i64, out: &mut Vec<u8>) -> Option<()> {
+    // Day 0 of the shifted calendar is 0000-03-01.
+    let shifted = day.checked_add(719_468)?;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097) as u32;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
+    let year = u32::try_from(year).ok().filter(|year| *year <= 9999)?;
+    let mut text = *b"0000-00-00";
+    two(&mut text[0..2], year / 100);
+    two(&mut text[2..4], year % 100);
+    two(&mut text[5..7], month);
+    two(&mut text[8..10], day);
+    out.extend_from_slice(&text);
+    Some(())
+}
+
+fn write_time(second: u32, out: &mut Vec<u8>) {
+    let mut text = *b"00:00:00";
+    two(&mut text[0..2], second / 3600);
+    two(&mut text[3..5], second / 60 % 60);
+    two(&mut text[6..8], second % 60);
+    out.extend_from_slice(&text);
+}
+
+fn write_fraction(nanos: u32, form: Fraction, out: &mut Vec<u8>) -> Written {
+    let wished = match form {
+        Fraction::Fixed(digits) => usize::from(digits.min(9)),
+        Fraction::SixUnlessZero if nanos == 0 => 0,
+        Fraction::SixUnlessZero => 6,
+    };
+    let needed = match nanos {
+        0 => 0,
+        n if n % 1_000_000 == 0 => 3,
+        n if n % 1_000 == 0 => 6,
+        _ => 9,
+    };
+    let lost = nanos % 10_u32.pow(9 - wished as u32) != 0;
+    let digits = if lost { needed.max(6) } else { wished };
+    if digits > 0 {
+        let mut text = *b".000000000";
+        let mut left = nanos;
+        for place in (1..10).rev() {
+            text[place] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        out.extend_from_slice(&text[..=digits]);
+    }
+    if lost { Written::Longer } else { Written::InForm }
+}
+
+fn two(place: &mut [u8], number: u32) {
+    place[0] = b'0' + (number / 10 % 10) as u8;
+    place[1] = b'0' + (number % 10) as u8;
+}
+
+/// A text moment as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The moment, by the clock that the text shows.
+    pub moment: Moment,
+    /// The zone in the text: `None` without one, else the offset from UTC in minutes.
+    pub offset: Option<i32>,
+}
+
+/// Reads `YYYY-MM-DD`, with a time `[T ]HH:MM[:SS[.digits]]` and a zone `Z` or `±HH[:]MM`
+/// if there are any. `None` for anything else, and for more than nine digits of a fraction.
+pub fn parse(text: &[u8]) -> Option<Parsed> {
+    let (date, rest) = text.split_first_chunk::<10>()?;
+    if date[4] != b'-' || date[7] != b'-' {
+        return None;
+    }
+    let year = number(&date[..4])?;
+    let day = days(year, number(&date[5..7])?, number(&date[8..])?)?;
+    let mut parsed = Parsed { moment: Moment { seconds: day * 86_400, nanos: 0 }, offset: None };
+    let [b' ' | b'T', rest @ ..] = rest else {
+        return rest.is_empty().then_some(parsed);
+    };
+    let (clock, mut rest) = rest.split_first_chunk::<5>()?;
+    let (hour, minute) = (number(&clock[..2])?, number(&clock[3..])?);
+    let mut second = 0;
+    if clock[2] != b':' {
+        return None;
+    }
+    if let [b':', a, b, more @ ..] = rest {
+        second = number(&[*a, *b])?;
+        rest = more;
+        if let [b'.', more @ ..] = rest {
+            let digits = more.iter().take_while(|b| b.is_ascii_digit()).count();
+            if !(1..=9).contains(&digits) {
+                return None;
+            }
+            parsed.moment.nanos = number(&more[..digits])? as u32 * 10_u32.pow(9 - digits as u32);
+            rest = &more[digits..];
+        }
+    }
+    if hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    parsed.moment.seconds += hour * 3600 + minute * 60 + second;
+    parsed.offset = match rest {
+        [] => None,
+        [b'Z'] => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] | [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
+            let minutes = number(&[*h1, *h2])? * 60 + number(&[*m1, *m2])?;
+            Some(if *sign == b'-' { -minutes as i32 } else { minutes as i32 })
+        }
+        _ => return None,
+    };
+    Some(parsed)
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0_i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+}
+
+/// The day number of a civil date; `None` for one that is not in the calendar.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    let shifted_year = year - i64::from(month <= 2);
+    let era = shifted_year.div_euclid(400);
+    let year_of_era = shifted_year.rem_euclid(400);
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn form(separator: Option<char>, fraction: Fraction, zone: Zone) -> TimeForm {
+        TimeForm { separator, fraction, zone }
+    }
+
+    fn written(moment: Moment, form: &TimeForm) -> (String, Written) {
+        let mut out = Vec::new();
+        let how = moment.write(form, &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), how)
+    }
+
+    #[test]
+    fn every_form_is_written() {
+        let moment = Moment::of(1_710_381_723_500_000, 1_000_000);
+        let six = form(Some(' '), Fraction::Fixed(6), Zone::None);
+        assert_eq!(written(moment, &six), ("2024-03-14 02:02:03.500000".into(), Written::InForm));
+        let iso = form(Some('T'), Fraction::Fixed(3), Zone::Zulu);
+        assert_eq!(written(moment, &iso), ("2024-03-14T02:02:03.500Z".into(), Written::InForm));
+        let python = form(Some(' '), Fraction::SixUnlessZero, Zone::Offset);
+        let whole = Moment { nanos: 0, ..moment };
+        assert_eq!(written(whole, &python), ("2024-03-14 02:02:03+00:00".into(), Written::InForm));
+        let day = form(None, Fraction::Fixed(0), Zone::None);
+        let midnight = Moment { seconds: 86_400 * 19_000, nanos: 0 };
+        assert_eq!(written(midnight, &day), ("2022-01-08".into(), Written::InForm));
+    }
+
+    #[test]
+    fn t6_digits_that_the_form_lacks_are_written_all_the_same() {
+        let whole = form(Some(' '), Fraction::Fixed(0), Zone::None);
+        let micro = Moment { seconds: 0, nanos: 1_000 };
+        assert_eq!(written(micro, &whole), ("1970-01-01 00:00:00.000001".into(), Written::Longer));
+        let nano = Moment { seconds: 0, nanos: 1 };
+        let six = form(Some(' '), Fraction::SixUnlessZero, Zone::None);
+        assert_eq!(written(nano, &six), ("1970-01-01 00:00:00.000000001".into(), Written::Longer));
+        let day = form(None, Fraction::Fixed(0), Zone::None);
+        let noon = Moment { seconds: 43_200, nanos: 0 };
+        assert_eq!(written(noon, &day), ("1970-01-01 12:00:00".into(), Written::Longer));
+    }
+
+    #[test]
+    fn t6_years_past_9999_are_refused() {
+        let mut out = Vec::new();
+        assert_eq!(Moment { seconds: 253_402_300_800, nanos: 0 }.write(&ASSUMED, &mut out), None);
+        assert_eq!(Moment { seconds: i64::MIN, nanos: 0 }.write(&ASSUMED, &mut out), None);
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_moment_is_not_read() {
+        for text in [
+            "",
+            "2024",
+            "2024-3-14",
+            "2024-02-30",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-03-14 ",
+            "2024-03-14 25:00",
+            "2024-03-14 1:00",
+            "2024-03-14T00:00:00.",
+            "2024-03-14T00:00:00X",
+            "2024-03-14 00:00:00 UTC",
+            "2024/03/14",
+            "20240314",
+            "2024-03-14 00:00:00.1234567890",
+        ] {
+            assert_eq!(parse(text.as_bytes()), None, "{text:?}");
+        }
+        assert_eq!(parse(b"2024-02-29T00:00+02:30").unwrap().offset, Some(150));
+        assert_eq!(parse(b"2024-02-29 00:00:00-0500").unwrap().offset, Some(-300));
+    }
+
+    proptest! {
+        #[test]
+        fn reading_gives_back_what_was_written(
+            seconds in -62_167_219_200_i64..253_402_300_800, nanos in 0_u32..1_000_000_000,
+        ) {
+            let moment = Moment { seconds, nanos };
+            let (text, _) = written(moment, &form(Some('T'), Fraction::Fixed(9), Zone::Zulu));
+            prop_assert_eq!(parse(text.as_bytes()), Some(Parsed { moment, offset: Some(0) }));
+            let chrono = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
+            prop_assert_eq!(text, chrono.format("%Y-%m-%dT%H:%M:%S%.9fZ").to_string());
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Where a value stands, so that an error can name it.
+
+use std::fmt::Display;
+
+use crate::error::Error;
+use crate::fit::notes::Tally;
+use crate::model::table::{Carrier, Column, TableName};
+
+/// The column that values are fitted into, and where in the backup they come from.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The table.
+    pub table: &'a TableName,
+    /// The column as live has it.
+    pub column: &'a Column,
+    /// The number of the array's first row in the file, counted from 0.
+    pub first_row: u64,
+    /// What was read in another dress than live's.
+    pub tally: &'a mut Tally,
+}
+
+impl Place<'_> {
+    /// The error for a value that live's column can't hold exactly.
+    pub fn unfit(&self, row: usize, found: impl Display) -> Error {
+        self.refusal(&format!(" in row {}", self.first_row + row as u64 + 1), found)
+    }
+
+    /// The error for a column none of whose values live's column can hold.
+    pub fn unfit_column(&self, found: impl Display) -> Error {
+        self.refusal("", found)
+    }
+
+    fn refusal(&self, row: &str, found: impl Display) -> Error {
+        let (table, column) = (&self.table, self.column);
+        Error::failed(format!(
+            "backup column {table}.{}{row} holds {found}; live's column ({}) takes {}",
+            column.name,
+            if column.declared.is_empty() { "no declared type" } else { &column.declared },
+            expected(column),
+        ))
+        .hint(format!("leave the column out: --ignore {}", column.name))
+    }
+}
+
+fn expected(column: &Column) -> &'static str {
+    match (column.carrier, column.time_form) {
+        (Carrier::Text, Some(_)) => "moments as text",
+        (Carrier::Text, None) => "text",
+        (Carrier::Int, _) => "integers",
+        (Carrier::Real, _) => "reals",
+        (Carrier::Number, _) => "numbers",
+        (Carrier::Blob, _) => "blobs",
+    }
+}

@@ -1,1 +1,152 @@
 //! The command line: arguments, configuration, one file a command.
+//!
+//! A command is its arguments and one function that calls the library's steps in turn.
+//! This is the only place that reads the environment, asks, or writes to the terminal.
+
+pub mod args;
+pub mod completions;
+pub mod config;
+pub mod confirm;
+pub mod failure;
+pub mod init;
+pub mod resolve;
+pub mod secret;
+pub mod terminal;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chrono::{DateTime, FixedOffset, Local};
+use clap::Parser;
+
+use crate::cli::args::{Cli, Command, Global};
+use crate::cli::config::Config;
+use crate::cli::terminal::Terminal;
+use crate::error::{Error, Kind, Result};
+use crate::report::sides::Screen;
+
+/// What every command gets.
+#[derive(Debug)]
+pub struct Context {
+    /// The terminal.
+    pub terminal: Terminal,
+    /// The flags of every command.
+    pub global: Global,
+    /// The folder the program was started in.
+    pub folder: PathBuf,
+}
+
+impl Context {
+    /// The present moment, in the zone of this machine.
+    pub fn now(&self) -> DateTime<FixedOffset> {
+        Local::now().fixed_offset()
+    }
+
+    /// The screen that stdout is.
+    pub fn screen(&self) -> Screen {
+        Screen { style: self.terminal.out, now: self.now() }
+    }
+
+    /// The configuration, where there is one.
+    pub fn config(&self) -> Result<Option<Config>> {
+        let path = match &self.global.config {
+            Some(path) => Some(path.clone()),
+            None => config::find(&self.folder, user_folder().as_deref()),
+        };
+        let profile = self.global.profile.as_deref();
+        match path {
+            Some(path) => config::read(&path, profile, &variable).map(Some),
+            None if profile.is_some() => {
+                Err(Error::usage("there is no restorekit.toml to take a profile from")
+                    .hint("restorekit init"))
+            }
+            None => Ok(None),
+        }
+    }
+}
+
+/// The value of an environment variable that is set and readable.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|v| !v.is_empty())
+}
+
+fn user_folder() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().ok()?;
+    Some(base.config_dir().join("restorekit"))
+}
+
+/// Parses the command line, runs the command, tells what failed.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(wrong) => {
+            // Help and version are no errors; a closed pipe is not worth one.
+            let _ = wrong.print();
+            let code = if wrong.use_stderr() { Kind::Usage.exit_code() } else { 0 };
+            return ExitCode::from(code);
+        }
+    };
+    let terminal = Terminal::look(&cli.global);
+    trace(&cli.global);
+    warn_of_passwords(&terminal);
+    match run(terminal, cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if failure::is_broken_pipe(&error) => ExitCode::from(failure::BROKEN_PIPE),
+        Err(error) => {
+            terminal.line(failure::lines(&error, terminal.err).trim_end());
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
+    let folder = std::env::current_dir()
+        .map_err(|e| Error::failed("the folder this runs in could not be found").because(e))?;
+    let context = Context { terminal, global: cli.global, folder };
+    match &cli.command {
+        Command::Completions(args) => completions::run(&context, args),
+        Command::Init(args) => init::run(&context, args),
+    }
+}
+
+/// Runs a command's future. The runtime is made here, so that what needs none (help,
+/// version, completions) starts at once.
+#[allow(dead_code)]
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::failed("no threads could be started").because(e))?;
+    runtime.block_on(command)
+}
+
+/// `-v` shows what the library traces, `-vv` what the engines do; RUST_LOG decides where
+/// it is set.
+fn trace(global: &Global) {
+    let level = match global.verbose {
+        0 => return,
+        1 => "restorekit=info",
+        2 => "restorekit=debug,info",
+        _ => "restorekit=trace,debug",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    // A second subscriber can't be set, and the first is as good.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .try_init();
+}
+
+/// A password in an argument stands in the list of processes for everyone to read (W2).
+fn warn_of_passwords(terminal: &Terminal) {
+    if std::env::args().any(|a| secret::has_password(&a)) {
+        terminal.warn(
+            "a password on the command line can be read by every user of this machine: \
+             set RESTOREKIT_LIVE, or write ${NAME} in restorekit.toml",
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! How a failure is told: what failed, why, and the next command to type.
+
+use std::error::Error as StdError;
+use std::io;
+
+use crate::cli::secret::redact;
+use crate::error::Error;
+use crate::report::text::{Style, Tone, escape_lines};
+
+/// The exit code of a program that wrote to a closed pipe (128 + SIGPIPE).
+pub const BROKEN_PIPE: u8 = 141;
+
+/// True when the reader of our output went away, which is no one's fault.
+pub fn is_broken_pipe(error: &Error) -> bool {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(e) = cause {
+        if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = e.source();
+    }
+    false
+}
+
+/// The error as lines for stderr: `error:`, `caused by:`, `help:`.
+pub fn lines(error: &Error, style: Style) -> String {
+    let mut out = String::new();
+    let mut add = |tone: Tone, title: &str, text: &str| {
+        let text = escape_lines(text).replace('\n', "\n  ");
+        out.push_str(&format!("{} {}\n", style.paint(tone, title), redact_words(&text)));
+    };
+    let message = error.to_string();
+    add(Tone::Missing, "error:", &message);
+    let mut told = message;
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let text = e.to_string();
+        // Wrappers often repeat their cause.
+        if !told.contains(&text) {
+            add(Tone::Dim, "  caused by:", &text);
+            told = text;
+        }
+        cause = e.source();
+    }
+    for hint in error.hints() {
+        add(Tone::Extra, "  help:", hint);
+    }
+    out
+}
+
+/// Hides the passwords of URLs inside a text.
+fn redact_words(text: &str) -> String {
+    let split = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+    text.split_inclusive(split)
+        .map(|word| {
+            let body = word.trim_end_matches(split);
+            format!("{}{}", redact(body), &word[body.len()..])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_says_what_why_and_what_next() {
+        let cause = Error::failed("live mysql://u:hunter2@h/d: gone").because("no route");
+        let error = Error::refused("row 7\x1b of backup/events.csv has 3 fields, not 4")
+            .hint("restorekit inspect backup/")
+            .because(cause);
+        insta::assert_snapshot!(lines(&error, Style::plain()), @r"
+        error: row 7\u{1b} of backup/events.csv has 3 fields, not 4
+          caused by: live mysql://u:***@h/d: gone
+          caused by: no route
+          help: restorekit inspect backup/
+        ");
+    }
+
+    #[test]
+    fn a_closed_pipe_is_seen_through_its_wrapping() {
+        let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(is_broken_pipe(&Error::failed("x").because(Error::from(pipe))));
+        assert!(!is_broken_pipe(&Error::failed("x")));
+    }
+}

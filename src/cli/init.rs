@@ -1,0 +1,110 @@
+//! `restorekit init`: a commented `restorekit.toml` to fill in.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::config::FILE;
+use crate::error::Result;
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  restorekit init
+  restorekit init --live prod.db --backup /backups/prod@latest")]
+pub struct InitArgs {
+    /// Put this live database into the file
+    #[arg(long, value_name = "URL")]
+    pub live: Option<String>,
+    /// Put this backup into the file
+    #[arg(long, value_name = "PATH")]
+    pub backup: Option<String>,
+    /// Write here instead of restorekit.toml; - for stdout
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Writes the file; one that is there is left alone.
+pub fn run(context: &Context, args: &InitArgs) -> Result<u8> {
+    let path = args.output.clone().unwrap_or_else(|| PathBuf::from(FILE));
+    let text = template(args.live.as_deref(), args.backup.as_deref());
+    let mut out = context.terminal.output(Some(&path))?;
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    if path.as_os_str() != "-" {
+        context.terminal.say(&format!("wrote {}", path.display()));
+        context.terminal.say("next: restorekit doctor");
+    }
+    Ok(0)
+}
+
+fn template(live: Option<&str>, backup: Option<&str>) -> String {
+    let line = |name: &str, value: Option<&str>, example: &str| match value {
+        // A JSON string is a TOML string too.
+        Some(value) => format!("{name} = {}", serde_json::Value::from(value)),
+        None => format!("# {name} = \"{example}\""),
+    };
+    format!(
+        r#"# restorekit.toml: what restorekit takes when a flag or a variable does not say it.
+# Paths are relative to this file. ${{NAME}} stands for an environment variable.
+
+# The live database.
+{live}
+
+# The backup: a snapshot, a folder of them with @latest or @latest~N, a file, a folder of
+# files. A list is tried in order, the first wins.
+{backup}
+
+# The tables; without this, every table that both sides have.
+# table = ["events", "users"]
+
+# Columns that are never compared.
+# ignore = ["last_seen_at"]
+
+# Where `restorekit snapshot` puts its snapshots.
+# snapshots = "/backups"
+
+# The key of a table that has none of its own.
+# [key]
+# log = ["at", "who"]
+
+# A profile, for --profile staging: what it names replaces the above.
+# [profile.staging]
+# live = "staging.db"
+"#,
+        live = line("live", live, "prod.db"),
+        backup = line("backup", backup, "/backups/prod@latest"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::config;
+
+    #[test]
+    fn the_template_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        for (live, backup) in [(None, None), (Some("/a \"b\".db"), Some("/s@latest"))] {
+            std::fs::write(&path, template(live, backup)).unwrap();
+            let config = config::read(&path, None, &|_| None).unwrap();
+            assert_eq!(config.settings.live.as_deref(), live);
+            assert_eq!(config.settings.backup, Vec::from_iter(backup.map(str::to_owned)));
+        }
+        // What is commented out is well-formed too.
+        let all = template(None, None);
+        let all: String = all
+            .lines()
+            .filter_map(|l| {
+                l.strip_prefix("# ").filter(|l| l.contains(" = ") || l.starts_with('['))
+            })
+            .map(|l| format!("{l}\n"))
+            .collect();
+        std::fs::write(&path, all).unwrap();
+        let config = config::read(&path, Some("staging"), &|_| None).unwrap();
+        assert!(config.settings.live.unwrap().ends_with("staging.db"));
+    }
+}

@@ -1,1 +1,164 @@
-//! Both sides as DataFusion catalogs `backup` and `live`.
+//! Both sides as DataFusion tables: `backup.<table>` and `live.<table>`.
+//!
+//! A [`Mount`] holds the two sources, what they say of their tables, and the bounds
+//! (threads, memory) within which queries over them run. It is not a session: each step
+//! makes its own from [`Mount::state`].
+
+pub mod catalog;
+#[cfg(test)]
+pub(crate) mod memory;
+pub mod order;
+pub mod pushdown;
+pub mod scan;
+pub mod table;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::prelude::SessionConfig;
+
+use crate::error::{Error, Result};
+use crate::model::side::{Side, Which};
+use crate::model::table::{Column, TableName, TableSchema};
+use crate::source::{KeyRange, Source};
+
+/// The memory that sorting may take before it spills to a temporary folder.
+const MEMORY: usize = 128 << 20;
+
+/// Two sources, mounted side by side.
+#[derive(Debug)]
+pub struct Mount {
+    sources: Side<Arc<dyn Source>>,
+    tables: Side<Vec<TableName>>,
+    schemas: Side<Mutex<HashMap<TableName, Arc<TableSchema>>>>,
+    parallelism: usize,
+    runtime: Arc<RuntimeEnv>,
+}
+
+impl Mount {
+    /// Mounts two sources; at most `parallelism` key ranges are read at once. Only the
+    /// tables' names are read here.
+    pub async fn new(sources: Side<Arc<dyn Source>>, parallelism: usize) -> Result<Self> {
+        let tables =
+            Side { backup: sources.backup.tables().await?, live: sources.live.tables().await? };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY)))
+            .build_arc()?;
+        let parallelism = parallelism.max(1);
+        Ok(Self { sources, tables, schemas: Side::default(), parallelism, runtime })
+    }
+
+    /// The source of a side.
+    pub fn source(&self, which: Which) -> &Arc<dyn Source> {
+        self.sources.get(which)
+    }
+
+    /// A side's tables, sorted by name.
+    pub fn tables(&self, which: Which) -> &[TableName] {
+        self.tables.get(which)
+    }
+
+    /// How many key ranges are read at once.
+    pub fn parallelism(&self) -> usize {
+        self.parallelism
+    }
+
+    /// The side's table of this name: exact case first, then without case when unique.
+    pub fn find(&self, which: Which, name: &str) -> Option<&TableName> {
+        find_table(self.tables(which), name)
+    }
+
+    /// One table as its side describes it; asked for once.
+    pub async fn schema(&self, which: Which, table: &TableName) -> Result<Arc<TableSchema>> {
+        if let Some(known) = self.known_schema(which, table) {
+            return Ok(known);
+        }
+        let schema = Arc::new(self.source(which).schema(table).await?);
+        let mut known = self.schemas.get(which).lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(table.clone(), Arc::clone(&schema));
+        Ok(schema)
+    }
+
+    /// The schema of a table that was asked for before.
+    pub(crate) fn known_schema(&self, which: Which, table: &TableName) -> Option<Arc<TableSchema>> {
+        let known = self.schemas.get(which).lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(table).cloned()
+    }
+
+    /// The key ranges in which both sides of a table are read. More than one only when both
+    /// sides come in key order; the split points are those of the side that has some, the
+    /// backup first.
+    pub async fn layout(&self, table: &Side<TableName>, key: &[Column]) -> Result<Layout> {
+        let parts = if self.parallelism == 1 { 1 } else { 2 * self.parallelism };
+        let (backup, live) = futures::try_join!(
+            self.sources.backup.survey(&table.backup, key, parts),
+            self.sources.live.survey(&table.live, key, parts),
+        )?;
+        let rows = Side { backup: backup.rows, live: live.rows };
+        let ordered = Side { backup: backup.ordered, live: live.ordered };
+        let mut ranges = vec![KeyRange::default()];
+        if ordered.backup && ordered.live && parts > 1 {
+            let splits = [backup.splits, live.splits]
+                .into_iter()
+                .map(|splits| order::usable_splits(&key[0], splits))
+                .find(|splits| !splits.is_empty());
+            ranges = KeyRange::between(&splits.unwrap_or_default());
+        }
+        Ok(Layout { ranges, ordered, rows })
+    }
+
+    /// The state of a session within the mount's bounds, without any tables.
+    pub fn state(&self) -> SessionStateBuilder {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(self.parallelism)
+            .with_information_schema(true)
+            .with_default_catalog_and_schema("restorekit", "live")
+            .with_create_default_catalog_and_schema(false);
+        let options = config.options_mut();
+        options.execution.parquet.schema_force_view_types = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.sql_parser.enable_ident_normalization = false;
+        options.optimizer.prefer_existing_sort = true;
+        // Key ranges stay as they are, even where there are more threads than ranges.
+        options.optimizer.preserve_file_partitions = 1;
+        SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.runtime))
+            .with_default_features()
+    }
+}
+
+/// How one table's two sides are read.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// The ranges, the same for both sides; at least one.
+    pub ranges: Vec<KeyRange>,
+    /// Which sides come in key order.
+    pub ordered: Side<bool>,
+    /// The rows on each side, exact or estimated.
+    pub rows: Side<Option<u64>>,
+}
+
+/// The table of this name: exact case first, then without case when unique.
+pub fn find_table<'a>(tables: &'a [TableName], name: &str) -> Option<&'a TableName> {
+    let exact = |t: &&TableName| t.to_string() == name || t.name == name;
+    tables.iter().find(exact).or_else(|| {
+        let mut hits = tables.iter().filter(|t| {
+            t.name.eq_ignore_ascii_case(name) || t.to_string().eq_ignore_ascii_case(name)
+        });
+        match (hits.next(), hits.next()) {
+            (Some(one), None) => Some(one),
+            _ => None,
+        }
+    })
+}
+
+/// An error for a table that a side does not have, with the ones it has.
+pub fn no_table(which: Which, tables: &[TableName], name: &str) -> Error {
+    let known: Vec<String> = tables.iter().map(TableName::to_string).collect();
+    Error::usage(format!("{which} has no table {name}"))
+        .hint(format!("its tables: {}", known.join(", ")))
+}

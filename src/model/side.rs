@@ -1,7 +1,9 @@
 //! Both sides travel together, so that they can't be swapped by position.
 
+use serde::{Deserialize, Serialize};
+
 /// A pair of things, one of the backup and one of the live database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Side<T> {
     /// The source of old rows.
     pub backup: T,
@@ -20,6 +22,11 @@ impl<T> Side<T> {
         Side { backup: &self.backup, live: &self.live }
     }
 
+    /// Applies a fallible `f` to both sides, the backup first.
+    pub fn try_map<U, E>(self, mut f: impl FnMut(T) -> Result<U, E>) -> Result<Side<U>, E> {
+        Ok(Side { backup: f(self.backup)?, live: f(self.live)? })
+    }
+
     /// The thing of the named side.
     pub fn get(&self, which: Which) -> &T {
         match which {
@@ -30,7 +37,8 @@ impl<T> Side<T> {
 }
 
 /// The name of a side, for messages and column prefixes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Which {
     /// The backup.
     Backup,

@@ -160,7 +160,7 @@ impl Collation {
 }
 
 /// A column as its side describes it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Column {
     /// The name, in its own case.
     pub name: String,

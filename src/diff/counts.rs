@@ -1,0 +1,101 @@
+//! What a row diff counted. The operator counts into DataFusion's metrics, so that the
+//! counts of ranges read elsewhere add up the same way.
+
+use datafusion::physical_plan::metrics::{
+    Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
+};
+
+use crate::model::side::Side;
+
+/// The counts of one table's diff. Rows that a pushed filter left out are in none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiffCounts {
+    /// Rows read on each side.
+    pub rows: Side<u64>,
+    /// Rows only in the backup.
+    pub missing: u64,
+    /// Rows in both that differ.
+    pub changed: u64,
+    /// Rows only live.
+    pub extra: u64,
+    /// Rows in both, equal in every compared column.
+    pub same: u64,
+    /// Keys that stand more than once on some side.
+    pub ambiguous: u64,
+    /// Rows on each side with such a key.
+    pub ambiguous_rows: Side<u64>,
+    /// Rows on each side whose key is NULL or a misfit.
+    pub unkeyable: Side<u64>,
+    /// For each compared pair of columns the rows in which it differs.
+    pub columns: Vec<u64>,
+}
+
+const BACKUP_ROWS: &str = "backup_rows";
+const LIVE_ROWS: &str = "live_rows";
+const MISSING: &str = "missing";
+const CHANGED: &str = "changed";
+const EXTRA: &str = "extra";
+const SAME: &str = "same";
+const AMBIGUOUS: &str = "ambiguous_keys";
+const AMBIGUOUS_BACKUP: &str = "ambiguous_backup_rows";
+const AMBIGUOUS_LIVE: &str = "ambiguous_live_rows";
+const UNKEYABLE_BACKUP: &str = "unkeyable_backup_rows";
+const UNKEYABLE_LIVE: &str = "unkeyable_live_rows";
+
+fn column_metric(index: usize) -> String {
+    format!("column_{index}_differs")
+}
+
+impl DiffCounts {
+    /// Reads the counts of a [`RowDiffExec`](crate::diff::exec::RowDiffExec)'s metrics,
+    /// summed over its partitions.
+    pub fn of(metrics: &MetricsSet, compared: usize) -> Self {
+        let sum = |name: &str| metrics.sum_by_name(name).map_or(0, |v| v.as_usize() as u64);
+        Self {
+            rows: Side { backup: sum(BACKUP_ROWS), live: sum(LIVE_ROWS) },
+            missing: sum(MISSING),
+            changed: sum(CHANGED),
+            extra: sum(EXTRA),
+            same: sum(SAME),
+            ambiguous: sum(AMBIGUOUS),
+            ambiguous_rows: Side { backup: sum(AMBIGUOUS_BACKUP), live: sum(AMBIGUOUS_LIVE) },
+            unkeyable: Side { backup: sum(UNKEYABLE_BACKUP), live: sum(UNKEYABLE_LIVE) },
+            columns: (0..compared).map(|i| sum(&column_metric(i))).collect(),
+        }
+    }
+}
+
+/// The counters of one partition.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) rows: Side<Count>,
+    pub(crate) missing: Count,
+    pub(crate) changed: Count,
+    pub(crate) extra: Count,
+    pub(crate) same: Count,
+    pub(crate) ambiguous: Count,
+    pub(crate) ambiguous_rows: Side<Count>,
+    pub(crate) unkeyable: Side<Count>,
+    pub(crate) columns: Vec<Count>,
+}
+
+impl Counters {
+    pub(crate) fn new(set: &ExecutionPlanMetricsSet, partition: usize, compared: usize) -> Self {
+        let counter = |name: &'static str| MetricBuilder::new(set).counter(name, partition);
+        let column = |i| MetricBuilder::new(set).counter(column_metric(i), partition);
+        Self {
+            rows: Side { backup: counter(BACKUP_ROWS), live: counter(LIVE_ROWS) },
+            missing: counter(MISSING),
+            changed: counter(CHANGED),
+            extra: counter(EXTRA),
+            same: counter(SAME),
+            ambiguous: counter(AMBIGUOUS),
+            ambiguous_rows: Side {
+                backup: counter(AMBIGUOUS_BACKUP),
+                live: counter(AMBIGUOUS_LIVE),
+            },
+            unkeyable: Side { backup: counter(UNKEYABLE_BACKUP), live: counter(UNKEYABLE_LIVE) },
+            columns: (0..compared).map(column).collect(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One side's rows as the merge wants them: without unkeyable rows, with their keys, proved
+//! to ascend (K4), and with every row of a duplicated key flagged, across batches too.
+//!
+//! One batch is read ahead, since only the next batch tells whether the last row's key
+//! comes again.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::buffer::NullBuffer;
+use arrow::compute::filter_record_batch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::metrics::Count;
+use futures::StreamExt;
+
+use crate::diff::keys::{KeyMaker, Keys, Order};
+use crate::error::{Error, Result};
+use crate::model::side::Which;
+use crate::model::table::TableName;
+
+/// Some rows in key order.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// The rows, keyable all.
+    pub(crate) batch: RecordBatch,
+    /// Their keys.
+    pub(crate) keys: Keys,
+    /// Rows whose key stands more than once on this side; `None`: no such row.
+    pub(crate) duplicates: Option<Vec<bool>>,
+}
+
+/// A side's stream.
+pub(crate) struct Ordered {
+    which: Which,
+    table: TableName,
+    stream: SendableRecordBatchStream,
+    maker: Arc<KeyMaker>,
+    key_width: usize,
+    rows: Count,
+    unkeyable: Count,
+    loaded: VecDeque<Loaded>,
+    position: usize,
+    ended: bool,
+}
+
+impl Ordered {
+    /// Reads `stream`, whose first `key_width` columns are the key's.
+    pub(crate) fn new(
+        (which, table): (Which, TableName),
+        stream: SendableRecordBatchStream,
+        (maker, key_width): (Arc<KeyMaker>, usize),
+        rows: Count,
+        unkeyable: Count,
+    ) -> Self {
+        let loaded = VecDeque::with_capacity(2);
+        let (position, ended) = (0, false);
+        Self { which, table, stream, maker, key_width, rows, unkeyable, loaded, position, ended }
+    }
+
+    /// Reads until there are two batches, or the stream has ended.
+    pub(crate) async fn fill(&mut self) -> Result<()> {
+        while self.loaded.len() < 2 && !self.ended {
+            match self.stream.next().await {
+                None => self.ended = true,
+                Some(batch) => self.load(batch?)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows at hand and the first of them that is not yet merged.
+    pub(crate) fn front(&self) -> Option<(&Loaded, usize)> {
+        self.loaded.front().map(|loaded| (loaded, self.position))
+    }
+
+    /// The rows before `position` are merged.
+    pub(crate) fn advance_to(&mut self, position: usize) {
+        self.position = position;
+        if self.loaded.front().is_some_and(|front| position >= front.keys.len()) {
+            self.loaded.pop_front();
+            self.position = 0;
+        }
+    }
+
+    fn load(&mut self, batch: RecordBatch) -> Result<()> {
+        self.rows.add(batch.num_rows());
+        let batch = self.keyable(batch)?;
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let keys = self.maker.keys(&batch.columns()[..self.key_width])?;
+        let mut duplicates = match keys.order() {
+            Order::Strict => None,
+            Order::Disorder(row) => return Err(self.disorder(&batch, row)),
+            Order::Duplicates => {
+                let equal = |row| keys.compare(row, &keys, row + 1) == Ordering::Equal;
+                let last = keys.len() - 1;
+                let flag = |row| row < last && equal(row) || row > 0 && equal(row - 1);
+                Some((0..keys.len()).map(flag).collect::<Vec<bool>>())
+            }
+        };
+        if let Some(before) = self.loaded.back_mut() {
+            let last = before.keys.len() - 1;
+            match before.keys.compare(last, &keys, 0) {
+                Ordering::Less => {}
+                Ordering::Greater => return Err(self.disorder(&batch, 0)),
+                Ordering::Equal => {
+                    flag(&mut before.duplicates, last, last + 1);
+                    flag(&mut duplicates, 0, keys.len());
+                }
+            }
+        }
+        self.loaded.push_back(Loaded { batch, keys, duplicates });
+        Ok(())
+    }
+
+    /// Leaves out the rows whose key has a NULL or a misfit, which is NULL in its carrier.
+    fn keyable(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let key = &batch.columns()[..self.key_width];
+        let nulls =
+            key.iter().fold(None, |all, array| NullBuffer::union(all.as_ref(), array.nulls()));
+        let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else { return Ok(batch) };
+        self.unkeyable.add(nulls.null_count());
+        let keep = BooleanArray::new(nulls.into_inner(), None);
+        Ok(filter_record_batch(&batch, &keep)?)
+    }
+
+    fn disorder(&self, batch: &RecordBatch, row: usize) -> Error {
+        let options = FormatOptions::default();
+        let cells: Vec<String> = batch.columns()[..self.key_width]
+            .iter()
+            .zip(batch.schema().fields())
+            .map(|(array, field)| {
+                let text = ArrayFormatter::try_new(array.as_ref(), &options)
+                    .map_or_else(|_| "?".to_owned(), |f| f.value(row).to_string());
+                format!("{} {}", field.name(), text.escape_debug())
+            })
+            .collect();
+        let message = format!(
+            "{} table {} does not come in key order: the row with {} comes too late",
+            self.which,
+            self.table,
+            cells.join(", ")
+        );
+        match self.which {
+            Which::Backup => Error::damaged(message)
+                .hint("see what the backup is and how it is read: restorekit inspect BACKUP"),
+            Which::Live => Error::failed(message)
+                .hint("check the database's indexes (SQLite: PRAGMA integrity_check)"),
+        }
+    }
+}
+
+fn flag(flags: &mut Option<Vec<bool>>, row: usize, len: usize) {
+    flags.get_or_insert_with(|| vec![false; len])[row] = true;
+}

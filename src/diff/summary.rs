@@ -1,0 +1,149 @@
+//! The summary of one table's diff: the counts, and a sample of what the differing columns
+//! went from and to.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+
+use crate::diff::changes::{Changes, diff};
+use crate::diff::counts::DiffCounts;
+use crate::diff::pair::TablePair;
+use crate::diff::rows::ChangeRows;
+use crate::diff::spec::{DiffSpec, Emit};
+use crate::error::Result;
+use crate::model::change::Change;
+use crate::model::side::Which;
+use crate::model::summary::{ColumnDiff, TableDiff};
+use crate::model::value::ValueRef;
+use crate::mount::Mount;
+use crate::progress::Progress;
+
+/// Changed rows of each key range that the sample of common changes is taken from.
+pub const SAMPLE: u64 = 5_000;
+/// Common changes that are listed for a column.
+const LISTED: usize = 5;
+/// Characters of a value that take part in a sampled pair.
+const CHARS: usize = 60;
+
+/// Compares a table and sums it up. Only a sample of the changed rows is gathered.
+pub async fn summarise(
+    mount: &Mount,
+    pair: &TablePair,
+    progress: Arc<dyn Progress>,
+) -> Result<TableDiff> {
+    let mut request = pair.request();
+    request.emit = Emit { changed: true, ..Emit::NONE };
+    request.limit = Some(SAMPLE);
+    request.ordered = false;
+    let mut changes: Changes = diff(mount, &request, progress).await?;
+    let mut summary = Summary::new(Arc::clone(changes.spec()));
+    while let Some(batch) = changes.next().await? {
+        summary.add(&batch)?;
+    }
+    Ok(summary.finish(pair, &changes.counts()))
+}
+
+/// Gathers a table's summary from change batches.
+#[derive(Debug)]
+pub struct Summary {
+    spec: Arc<DiffSpec>,
+    seen: DiffCounts,
+    sampled: u64,
+    common: Vec<HashMap<(String, String), u64>>,
+}
+
+impl Summary {
+    /// For the batches of a diff by `spec`.
+    pub fn new(spec: Arc<DiffSpec>) -> Self {
+        let columns = spec.compare.len();
+        let seen = DiffCounts { columns: vec![0; columns], ..DiffCounts::default() };
+        Self { spec, seen, sampled: 0, common: vec![HashMap::new(); columns] }
+    }
+
+    /// Counts the rows of a batch and samples them.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        let rows = ChangeRows::new(&self.spec, batch)?;
+        for row in 0..rows.len() {
+            match rows.change(row)? {
+                Change::Missing => self.seen.missing += 1,
+                Change::Extra => self.seen.extra += 1,
+                Change::Ambiguous => self.seen.ambiguous += 1,
+                Change::Changed => {
+                    self.seen.changed += 1;
+                    let sample = self.sampled < 4 * SAMPLE;
+                    self.sampled += 1;
+                    for column in rows.differs(row) {
+                        self.seen.columns[column] += 1;
+                        if sample {
+                            let pair = &self.spec.compare[column];
+                            let text = |which: Which| -> Result<String> {
+                                Ok(match rows.position(which, &pair.get(which).name) {
+                                    Some(index) => display(rows.value(row, which, index)?),
+                                    None => String::new(),
+                                })
+                            };
+                            let change = (text(Which::Backup)?, text(Which::Live)?);
+                            *self.common[column].entry(change).or_default() += 1;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What was added, as counts: the changes of a selection that was filtered on the way.
+    /// `ambiguous` counts rows here, and what the diff never emits is 0.
+    pub fn seen(&self) -> &DiffCounts {
+        &self.seen
+    }
+
+    /// The summary with the diff's own counts.
+    pub fn finish(self, pair: &TablePair, counts: &DiffCounts) -> TableDiff {
+        let columns = self.spec.compare.iter().zip(&counts.columns).zip(self.common);
+        let columns =
+            columns.filter(|((_, rows), _)| **rows > 0).map(|((column, rows), common)| {
+                let mut common: Vec<_> = common.into_iter().map(|((b, l), n)| (b, l, n)).collect();
+                common.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.cmp(b)));
+                common.truncate(LISTED);
+                ColumnDiff { column: column.live.name.clone(), rows: *rows, common }
+            });
+        TableDiff {
+            table: pair.table.live.to_string(),
+            key: pair.key.columns.clone(),
+            live_rows: counts.rows.live,
+            backup_rows: counts.rows.backup,
+            missing: counts.missing,
+            changed: counts.changed,
+            extra: counts.extra,
+            same: counts.same,
+            ambiguous: counts.ambiguous,
+            unkeyable: counts.unkeyable.backup + counts.unkeyable.live,
+            columns: columns.collect(),
+            not_compared: pair.not_compared.clone(),
+            skipped: None,
+        }
+    }
+}
+
+/// A value in words, cut to [`CHARS`]; not yet fit for a terminal.
+pub fn display(value: ValueRef<'_>) -> String {
+    let cut = |text: &str| match text.char_indices().nth(CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    };
+    match value {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Int(i) => i.to_string(),
+        ValueRef::Real(r) => format!("{r:?}"),
+        ValueRef::Text(bytes) => {
+            cut(&String::from_utf8_lossy(&bytes[..bytes.len().min(8 * CHARS)]))
+        }
+        ValueRef::Blob(bytes) => {
+            let hex: String = bytes.iter().take(CHARS / 2).map(|b| format!("{b:02x}")).collect();
+            let more = if bytes.len() > CHARS / 2 { "…" } else { "" };
+            format!("x'{hex}{more}'")
+        }
+    }
+}

@@ -132,21 +132,21 @@ impl Merger {
                 }
                 Segment::Backup { start, len } => {
                     self.counters.missing.add(len);
-                    self.push(Change::Missing, start, len, |row| backup_row(row), &mut picks);
+                    self.push(Change::Missing, start, len, backup_row, &mut picks);
                 }
                 Segment::Live { start, len } => {
                     self.counters.extra.add(len);
-                    self.push(Change::Extra, start, len, |row| live_row(row), &mut picks);
+                    self.push(Change::Extra, start, len, live_row, &mut picks);
                 }
                 Segment::AmbiguousBackup { start, len } => {
                     self.counters.ambiguous_rows.backup.add(len);
                     self.count_keys(loaded.backup.map(|l| &l.keys), start, len);
-                    self.push(Change::Ambiguous, start, len, |row| backup_row(row), &mut picks);
+                    self.push(Change::Ambiguous, start, len, backup_row, &mut picks);
                 }
                 Segment::AmbiguousLive { start, len } => {
                     self.counters.ambiguous_rows.live.add(len);
                     self.count_keys(loaded.live.map(|l| &l.keys), start, len);
-                    self.push(Change::Ambiguous, start, len, |row| live_row(row), &mut picks);
+                    self.push(Change::Ambiguous, start, len, live_row, &mut picks);
                 }
             }
         }

@@ -6,7 +6,6 @@ use super::pair::{PairOptions, pair_tables};
 use super::rows::ChangeRows;
 use super::{DiffCounts, DiffRequest, Emit, diff};
 use crate::error::Kind;
-use crate::model::change::Change;
 use crate::model::side::{Side, Which};
 use crate::model::table::{Carrier, Collation, Column, KeyOrigin, TableName};
 use crate::model::value::{Value, fits};

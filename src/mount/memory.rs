@@ -297,7 +297,7 @@ impl Source for MemSource {
         _: &[Column],
         _: &RecordBatch,
     ) -> Result<RecordBatch> {
-        unimplemented!("no test fetches")
+        panic!("no test fetches")
     }
 
     async fn digest(&self) -> Result<Option<String>> {

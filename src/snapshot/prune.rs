@@ -249,7 +249,8 @@ fn foreign(folder: &Path) -> Result<Option<String>> {
             let entry = entry?;
             let path: PathBuf = entry.path();
             let empty_of_ours = ["parquet", "json"].iter().any(|f| path == folder.join(f));
-            if !known.contains(&path) && !(empty_of_ours && entry.file_type()?.is_dir()) {
+            let ours = known.contains(&path) || (empty_of_ours && entry.file_type()?.is_dir());
+            if !ours {
                 return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
             }
             if entry.file_type()?.is_dir() {

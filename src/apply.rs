@@ -1,1 +1,388 @@
 //! A plan is carried out: guarded batches, a receipt; resume.
+//!
+//! Per batch: begin, lock and read the rows by key, compare them with their images before,
+//! write, read again and compare with their images after, note in the plan file which rows
+//! are about to be committed, commit. A row that is not as it was is a conflict and stays
+//! as it is; the others go on. The protocol is the same for every engine: how rows are
+//! locked, read and written is the [`Target`]'s.
+//!
+//! The plan file is durable before the first write. A batch's record says `intended`, with
+//! the rows chosen under the lock, before its commit is sent, and `committed` together
+//! with the next batch's `intended`. So after a crash anywhere at most two batches are
+//! open, and their rows tell what happened: rows that stand as after the write prove the
+//! commit, rows that stand as before it are written again.
+
+pub(crate) mod batch;
+mod binding;
+pub(crate) mod judge;
+mod lock;
+mod resume;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use chrono::{SecondsFormat, Utc};
+use ulid::Ulid;
+
+use crate::apply::batch::{Attempt, Left, Outcome, attempt};
+use crate::error::{Error, Kind, Result};
+use crate::model::plan::{Batch, TablePlan};
+use crate::model::receipt::{Receipt, TableReceipt};
+use crate::plan::file::{BatchRecord, BatchState, PlanFile, RowConflict};
+use crate::progress::Progress;
+use crate::target::Target;
+use crate::verify::{self, VerifyReport};
+
+/// How a plan is applied.
+#[derive(Clone, Debug)]
+pub struct ApplyOptions {
+    /// Go on with an operation that stopped part way.
+    pub resume: bool,
+    /// The folder of the advisory locks: one restorekit at a time writes to a database.
+    pub locks: PathBuf,
+    /// Set it to stop after the current batch.
+    pub cancel: Arc<AtomicBool>,
+}
+
+impl ApplyOptions {
+    /// The defaults, with the locks in this folder.
+    pub fn new(locks: impl Into<PathBuf>) -> Self {
+        Self { resume: false, locks: locks.into(), cancel: Arc::default() }
+    }
+}
+
+/// Applies a plan. Running it again after it is done writes nothing.
+///
+/// # Errors
+/// `Refused` when the plan does not fit the target (another database, another schema,
+/// expired, damaged, stopped part way without `resume`) or, for an atomic plan, when some
+/// row is a conflict; `Failed` when nothing was written; `Stopped` when some batches were
+/// committed and `resume` goes on; `Unknown` when the outcome of a commit could not be
+/// found out.
+pub async fn apply(
+    plan: &PlanFile,
+    target: &mut dyn Target,
+    options: &ApplyOptions,
+    progress: &dyn Progress,
+) -> Result<Receipt> {
+    let began = Instant::now();
+    let header = plan.header();
+    binding::same_target(header, target).await?;
+    let _lock = lock::Lock::take(&options.locks, &header.binding.target)?;
+    let operation = plan.operation().await?;
+    let records = plan.records().await?;
+    if let Some(operation) = operation.as_ref().filter(|o| o.receipt.is_some()) {
+        let mut receipt = receipt(plan, &operation.id, &operation.started_at, &records);
+        again(plan, target, progress, &mut receipt).await?;
+        receipt.seconds = began.elapsed().as_secs_f64();
+        return Ok(receipt);
+    }
+    let begun = records.iter().any(|r| r.state != BatchState::Pending);
+    if begun && !options.resume {
+        return Err(Error::refused(format!("plan {} was applied and stopped part way", header.id))
+            .hint(format!("restorekit apply --resume {}", header.id)));
+    }
+    if !begun {
+        binding::not_expired(header, Utc::now())?;
+    }
+    binding::same_schemas(header, target).await?;
+    plan.check().await?;
+    let (id, started_at) = match operation {
+        Some(operation) => (operation.id, operation.started_at),
+        None => {
+            let id = Ulid::new().to_string();
+            let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+            plan.begin_operation(&id, &now).await?;
+            (id, now)
+        }
+    };
+    let mut run = Run { plan, target, records, unsaved: None, progress };
+    let done = run.batches(&options.cancel).await;
+    progress.finish();
+    let flushed = run.flush().await;
+    let any = run.records.iter().any(|r| r.state == BatchState::Committed);
+    let ended =
+        done.and_then(|done| flushed.map(|()| done)).map_err(|e| midway(e, any, &header.id));
+    let records = run.records;
+    let stopped = !ended?;
+    let mut receipt = receipt(plan, &id, &started_at, &records);
+    receipt.conflicts = plan.conflicts(Receipt::CONFLICTS_LISTED).await?;
+    receipt.stopped = stopped;
+    receipt.seconds = began.elapsed().as_secs_f64();
+    if stopped {
+        return Ok(receipt);
+    }
+    let report = verify::verify_target(plan, target, progress)
+        .await
+        .map_err(|e| midway(e, any, &header.id))?;
+    take_report(&mut receipt, report);
+    receipt.seconds = began.elapsed().as_secs_f64();
+    plan.save_receipt(&receipt).await.map_err(|e| midway(e, any, &header.id))?;
+    Ok(receipt)
+}
+
+/// An error's kind says whether something was written before it.
+fn midway(e: Error, any: bool, plan: &str) -> Error {
+    match (e.kind(), any) {
+        (Kind::Failed, true) => {
+            e.as_kind(Kind::Stopped).hint(format!("restorekit apply --resume {plan}"))
+        }
+        (Kind::Stopped, false) => e.as_kind(Kind::Failed),
+        _ => e,
+    }
+}
+
+/// The receipt's lines, from the records.
+fn receipt(plan: &PlanFile, id: &str, started_at: &str, records: &[BatchRecord]) -> Receipt {
+    let header = plan.header();
+    let mut tables: Vec<TableReceipt> = header
+        .tables
+        .iter()
+        .map(|t| TableReceipt { table: t.table.to_string(), ..TableReceipt::default() })
+        .collect();
+    for (id, record) in (0..).zip(records) {
+        let Ok((table, rows)) = plan.shape(id) else { continue };
+        let line = &mut tables[table];
+        line.planned += rows as u64;
+        line.already += record.already;
+        line.conflicts += record.conflicts;
+        if record.state == BatchState::Committed {
+            line.written += record.written.len() as u64;
+        }
+    }
+    Receipt {
+        operation: id.to_owned(),
+        plan: header.id.clone(),
+        started_at: started_at.to_owned(),
+        seconds: 0.0,
+        tables,
+        conflicts: Vec::new(),
+        changed_since: Vec::new(),
+        verified: false,
+        stopped: false,
+    }
+}
+
+fn take_report(receipt: &mut Receipt, report: VerifyReport) {
+    receipt.verified = report.is_same();
+    receipt.changed_since = report.examples;
+}
+
+/// A plan that is done is applied again: its rows are read, none is written.
+async fn again(
+    plan: &PlanFile,
+    target: &mut dyn Target,
+    progress: &dyn Progress,
+    receipt: &mut Receipt,
+) -> Result<()> {
+    receipt.conflicts = plan.conflicts(Receipt::CONFLICTS_LISTED).await?;
+    let report = verify::verify_target(plan, target, progress).await?;
+    for (line, check) in receipt.tables.iter_mut().zip(&report.tables) {
+        line.written = 0;
+        line.already += check.same;
+        line.conflicts += check.changed + check.gone;
+    }
+    let room = Receipt::CONFLICTS_LISTED.saturating_sub(receipt.conflicts.len());
+    receipt.conflicts.extend(report.examples.iter().take(room).cloned());
+    take_report(receipt, report);
+    Ok(())
+}
+
+/// The record of a batch, and its conflicts.
+type Chosen = (BatchRecord, Vec<RowConflict>);
+
+/// One run over the batches of a plan.
+struct Run<'a> {
+    plan: &'a PlanFile,
+    target: &'a mut dyn Target,
+    records: Vec<BatchRecord>,
+    /// A batch whose commit is proven, and whose record does not say so yet.
+    unsaved: Option<u64>,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Run<'a> {
+    /// Applies all batches that are not yet; `false` when it was told to stop.
+    async fn batches(&mut self, cancel: &AtomicBool) -> Result<bool> {
+        self.resolve().await?;
+        self.progress.start("apply", Some(self.plan.rows()));
+        if self.plan.header().atomic {
+            self.all_at_once(cancel).await
+        } else {
+            self.one_by_one(cancel).await
+        }
+    }
+
+    async fn one_by_one(&mut self, cancel: &AtomicBool) -> Result<bool> {
+        for id in 0..self.plan.batch_count() {
+            let (_, rows) = self.plan.shape(id)?;
+            if self.records[id as usize].state == BatchState::Pending {
+                if cancel.load(Ordering::Relaxed) {
+                    return Ok(false);
+                }
+                let batch = self.plan.batch(id).await?;
+                self.one(&batch).await?;
+            }
+            self.progress.advance(rows as u64);
+        }
+        Ok(true)
+    }
+
+    /// One batch in a transaction of its own.
+    async fn one(&mut self, batch: &Batch) -> Result<()> {
+        let plan = self.table(batch);
+        let mut left = Left::new();
+        let outcome = loop {
+            self.target.begin().await?;
+            match attempt(self.target, plan, batch, &left).await {
+                Ok(Attempt::Ready(outcome)) => break outcome,
+                Ok(Attempt::Again(more)) => {
+                    self.target.rollback().await?;
+                    left = more;
+                }
+                Err(e) => return self.rolled_back(e).await,
+            }
+        };
+        let conflicts = match outcome.conflicts(plan, batch) {
+            Ok(conflicts) => conflicts,
+            Err(e) => return self.rolled_back(e).await,
+        };
+        if outcome.written.is_empty() {
+            self.target.rollback().await?;
+            let record = outcome.record(BatchState::Committed);
+            return self.save(&[(batch.id, record, conflicts)]).await;
+        }
+        let intended = outcome.record(BatchState::Intended);
+        if let Err(e) = self.save(&[(batch.id, intended, conflicts)]).await {
+            return self.rolled_back(e).await;
+        }
+        match self.target.commit().await {
+            Ok(()) => {
+                self.records[batch.id as usize].state = BatchState::Committed;
+                self.unsaved = Some(batch.id);
+                Ok(())
+            }
+            Err(e) if e.kind() == Kind::Unknown => self.find_out(&[batch.id], e).await,
+            Err(e) => {
+                self.forget(&[batch.id]).await;
+                Err(e)
+            }
+        }
+    }
+
+    /// All batches in one transaction, or none.
+    async fn all_at_once(&mut self, cancel: &AtomicBool) -> Result<bool> {
+        if self.records.iter().all(|r| r.state == BatchState::Committed) {
+            return Ok(true);
+        }
+        self.target.begin().await?;
+        let mut chosen = Vec::new();
+        for id in 0..self.plan.batch_count() {
+            if cancel.load(Ordering::Relaxed) {
+                self.target.rollback().await?;
+                return Ok(false);
+            }
+            match self.part(id).await {
+                Ok((record, conflicts)) => {
+                    // A row may have ended the transaction: nothing more may be written.
+                    let stop = record.state == BatchState::Pending;
+                    chosen.push((id, record, conflicts));
+                    if stop {
+                        break;
+                    }
+                }
+                Err(e) => return self.rolled_back(e).await.map(|()| false),
+            }
+        }
+        let lost: u64 = chosen.iter().map(|(_, record, _)| record.conflicts).sum();
+        if lost > 0 {
+            self.target.rollback().await?;
+            for (_, record, _) in &mut chosen {
+                *record = BatchRecord { conflicts: record.conflicts, ..BatchRecord::default() };
+            }
+            self.save(&chosen).await?;
+            return Err(Error::refused(format!(
+                "{lost} rows are not as planned, so nothing was written: the plan is atomic"
+            ))
+            .hint(format!("restorekit show {}", self.plan.header().id)));
+        }
+        if let Err(e) = self.save(&chosen).await {
+            return self.rolled_back(e).await.map(|()| false);
+        }
+        let ids: Vec<u64> = (0..self.plan.batch_count()).collect();
+        match self.target.commit().await {
+            Ok(()) => {
+                for (_, record, _) in &mut chosen {
+                    record.state = BatchState::Committed;
+                }
+                self.save(&chosen).await?;
+            }
+            Err(e) if e.kind() == Kind::Unknown => self.find_out(&ids, e).await?,
+            Err(e) => {
+                self.forget(&ids).await;
+                return Err(e);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A batch within the one transaction of an atomic plan: `Intended`, or `Pending` when
+    /// the transaction can't go on. A row that would have to be left out after the fact is
+    /// a conflict like any other: all is rolled back anyway.
+    async fn part(&mut self, id: u64) -> Result<Chosen> {
+        let batch = self.plan.batch(id).await?;
+        let plan = self.table(&batch);
+        let (state, outcome) = match attempt(self.target, plan, &batch, &Left::new()).await? {
+            Attempt::Ready(outcome) => (BatchState::Intended, outcome),
+            Attempt::Again(left) => (BatchState::Pending, Outcome { left, ..Outcome::default() }),
+        };
+        self.progress.advance(batch.rows() as u64);
+        Ok((outcome.record(state), outcome.conflicts(plan, &batch)?))
+    }
+
+    fn table(&self, batch: &Batch) -> &'a TablePlan {
+        &self.plan.header().tables[batch.table]
+    }
+
+    /// Ends the transaction after an error, and hands the error on.
+    async fn rolled_back(&mut self, e: Error) -> Result<()> {
+        // If even this fails, the connection's end rolls back; the first error says more.
+        let _ = self.target.rollback().await;
+        Err(e)
+    }
+
+    /// Durably saves these batches' records, and with them the proof that came before.
+    async fn save(&mut self, chosen: &[(u64, BatchRecord, Vec<RowConflict>)]) -> Result<()> {
+        let mut saved = Vec::with_capacity(chosen.len() + 1);
+        if let Some(id) = self.unsaved {
+            saved.push((id, &self.records[id as usize], None));
+        }
+        saved.extend(chosen.iter().map(|(id, record, rows)| (*id, record, Some(&rows[..]))));
+        self.plan.record(&saved).await?;
+        self.unsaved = None;
+        for (id, record, _) in chosen {
+            self.records[*id as usize] = record.clone();
+        }
+        Ok(())
+    }
+
+    /// Saves the last proof.
+    async fn flush(&mut self) -> Result<()> {
+        if self.unsaved.is_some() { self.save(&[]).await } else { Ok(()) }
+    }
+
+    /// Takes batches back to pending. When the plan file can't say so, they stay intended
+    /// there, which a resumed run finds out about.
+    async fn forget(&mut self, ids: &[u64]) {
+        let pending = BatchRecord::default();
+        let saved: Vec<_> = ids.iter().map(|id| (*id, &pending, Some(&[][..]))).collect();
+        let _ = self.plan.record(&saved).await;
+        for id in ids {
+            self.records[*id as usize] = BatchRecord::default();
+        }
+    }
+}

@@ -25,6 +25,10 @@ pub trait Target: Send {
     /// the file or server behind the connection is still the same one.
     async fn begin(&mut self) -> Result<()>;
 
+    /// Begins a transaction that only reads: one snapshot, no lock that keeps the
+    /// application from writing. It ends with [`Target::rollback`].
+    async fn begin_reading(&mut self) -> Result<()>;
+
     /// Locks and reads the rows of `keys` (the key's columns first): a batch of `columns`
     /// and EXACT, one row for each key in the order of `keys`; the flags say which rows
     /// exist. Rows that don't are NULL throughout. More than one row for a key is an error.
@@ -36,7 +40,8 @@ pub trait Target: Send {
     ) -> Result<(RecordBatch, Vec<bool>)>;
 
     /// Writes the rows `rows` (indices into the images) and says for each how it went.
-    /// A refused row leaves the transaction usable and the other rows written.
+    /// A refused row leaves the transaction usable and the other rows written, unless one
+    /// is [`Written::Ended`]: then nothing of the transaction stands.
     async fn write(
         &mut self,
         plan: &TablePlan,
@@ -44,6 +49,15 @@ pub trait Target: Send {
         after: Option<&RecordBatch>,
         rows: &[usize],
     ) -> Result<Vec<Written>>;
+
+    /// Checks what the engine would check at the commit only (deferred foreign keys), and
+    /// names those of the written `rows` that fail, with the details in words.
+    async fn settle(
+        &mut self,
+        plan: &TablePlan,
+        after: Option<&RecordBatch>,
+        rows: &[usize],
+    ) -> Result<Vec<(usize, String)>>;
 
     /// Commits. A failure that leaves the outcome open has the kind `Unknown`; any other
     /// failure means rolled back.
@@ -60,4 +74,6 @@ pub enum Written {
     Done,
     /// The row was refused: why, and the details in words.
     Refused(Reason, String),
+    /// The row was refused, and the engine ended the transaction with it.
+    Ended(Reason, String),
 }

@@ -1,1 +1,197 @@
 //! Live against an operation's images, and a backup against its digests.
+//!
+//! An operation is verified by reading each row that it wrote: it stands as written, was
+//! changed since, or is gone. That the application changed a row is no error.
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::apply::judge::{Judge, Standing, columns, conflict, keys, take};
+use crate::error::{Error, Result};
+use crate::model::conflict::{Conflict, Reason};
+use crate::model::plan::{Op, TablePlan};
+use crate::model::receipt::Receipt;
+use crate::model::table::Column;
+use crate::plan::file::image;
+use crate::plan::file::{BatchState, PlanFile};
+use crate::progress::Progress;
+use crate::source::Source;
+use crate::target::Target;
+
+/// How the rows that an operation wrote stand now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VerifyReport {
+    /// A line for each table of the plan, in its order.
+    pub tables: Vec<TableCheck>,
+    /// Rows that do not stand as written, at most [`Receipt::CONFLICTS_LISTED`].
+    pub examples: Vec<Conflict>,
+}
+
+impl VerifyReport {
+    /// True when every row stands as written.
+    pub fn is_same(&self) -> bool {
+        self.tables.iter().all(|t| t.same == t.written)
+    }
+}
+
+/// A table's line in a [`VerifyReport`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableCheck {
+    /// The table's name.
+    pub table: String,
+    /// Rows that the operation wrote.
+    pub written: u64,
+    /// Rows that stand as written (deleted rows: that are absent).
+    pub same: u64,
+    /// Rows that were changed since (deleted rows: that are there again).
+    pub changed: u64,
+    /// Rows that are gone.
+    pub gone: u64,
+}
+
+/// Reads live against what the plan's operation wrote.
+pub async fn verify_operation(
+    plan: &PlanFile,
+    live: &dyn Source,
+    progress: &dyn Progress,
+) -> Result<VerifyReport> {
+    let same = live.identity().is_some_and(|i| i.same(&plan.header().binding.target));
+    if !same {
+        return Err(Error::refused(format!(
+            "plan {} was made for another database: {}",
+            plan.header().id,
+            plan.header().binding.live.location
+        )));
+    }
+    verify(plan, &mut FromSource(live), progress).await
+}
+
+/// The same through a target, in reading transactions.
+pub(crate) async fn verify_target(
+    plan: &PlanFile,
+    target: &mut dyn Target,
+    progress: &dyn Progress,
+) -> Result<VerifyReport> {
+    verify(plan, &mut FromTarget(target), progress).await
+}
+
+async fn verify(
+    plan: &PlanFile,
+    reader: &mut dyn Reader,
+    progress: &dyn Progress,
+) -> Result<VerifyReport> {
+    let records = plan.records().await?;
+    let written = records.iter().map(|r| r.written.len() as u64).sum();
+    progress.start("verify", Some(written));
+    let tables = &plan.header().tables;
+    let mut report = VerifyReport {
+        tables: tables
+            .iter()
+            .map(|t| TableCheck { table: t.table.to_string(), ..TableCheck::default() })
+            .collect(),
+        examples: Vec::new(),
+    };
+    for (id, record) in (0..).zip(&records) {
+        if record.state != BatchState::Committed || record.written.is_empty() {
+            continue;
+        }
+        let batch = plan.batch(id).await?;
+        let table = &tables[batch.table];
+        let columns = columns(table);
+        let rows = record.written.rows();
+        let wanted = take(keys(&batch)?, &rows)?;
+        let (live, exists) = reader.rows(table, &columns, &wanted).await?;
+        let judge = Judge::new(table, &batch, &columns, &live, &exists)?;
+        let line = &mut report.tables[batch.table];
+        line.written += rows.len() as u64;
+        for (at, &row) in rows.iter().enumerate() {
+            let detail = match judge.standing(at, row)? {
+                Standing::After => {
+                    line.same += 1;
+                    continue;
+                }
+                _ if table.op != Op::Delete && !exists[at] => {
+                    line.gone += 1;
+                    "gone since it was written"
+                }
+                _ => {
+                    line.changed += 1;
+                    "changed since it was written"
+                }
+            };
+            if report.examples.len() < Receipt::CONFLICTS_LISTED {
+                let reason = if exists[at] { Reason::Data } else { Reason::NotFound };
+                report.examples.push(conflict(table, &batch, row, reason, detail.to_owned())?);
+            }
+        }
+        progress.advance(rows.len() as u64);
+    }
+    progress.finish();
+    Ok(report)
+}
+
+/// Reads rows by key: one row for each key, and whether it exists.
+#[async_trait]
+trait Reader: Send {
+    async fn rows(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)>;
+}
+
+struct FromTarget<'a>(&'a mut dyn Target);
+
+#[async_trait]
+impl Reader for FromTarget<'_> {
+    async fn rows(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)> {
+        self.0.begin_reading().await?;
+        let read = self.0.read(plan, columns, keys).await;
+        self.0.rollback().await?;
+        read
+    }
+}
+
+struct FromSource<'a>(&'a dyn Source);
+
+#[async_trait]
+impl Reader for FromSource<'_> {
+    async fn rows(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)> {
+        let key = image::pick(columns, &plan.key.columns)?;
+        let wanted = image::project(keys, &key)?;
+        let found = self.0.fetch(&plan.table, columns, &key, &wanted).await?;
+        // The rows come in the keys' order, without those that are not there.
+        let (asked, got) = (image::cells(&wanted, &key)?, image::cells(&found, &key)?);
+        let mut next = 0;
+        let mut places = Vec::with_capacity(wanted.num_rows());
+        for row in 0..wanted.num_rows() {
+            let mut here = next < found.num_rows();
+            for column in 0..key.len() {
+                here = here && asked.get(row, column)? == got.get(next, column)?;
+            }
+            places.push(here.then_some(next as u32));
+            next += usize::from(here);
+        }
+        if next < found.num_rows() {
+            return Err(Error::failed(format!(
+                "live gave rows of {} that were not asked for",
+                plan.table
+            )));
+        }
+        let exists = places.iter().map(Option::is_some).collect();
+        Ok((take_record_batch(&found, &UInt32Array::from(places))?, exists))
+    }
+}

@@ -10,3 +10,4 @@ pub mod open;
 pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod source;
+pub mod write;

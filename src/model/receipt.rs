@@ -19,6 +19,10 @@ pub struct Receipt {
     pub tables: Vec<TableReceipt>,
     /// The rows left alone, at most [`Receipt::CONFLICTS_LISTED`]; all are in the plan file.
     pub conflicts: Vec<Conflict>,
+    /// Written rows that read back otherwise after their commit, because the application
+    /// changed them meanwhile; at most [`Receipt::CONFLICTS_LISTED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_since: Vec<Conflict>,
     /// Every written row was read back after its commit and equals its image.
     pub verified: bool,
     /// The run was interrupted; some batches are not applied.

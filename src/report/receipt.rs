@@ -144,6 +144,7 @@ mod tests {
                 already: 0,
                 conflicts: 1,
             }],
+            changed_since: vec![],
             conflicts: vec![Conflict {
                 table: "events".into(),
                 key: json!({ "id": 412 }),

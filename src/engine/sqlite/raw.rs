@@ -65,6 +65,21 @@ impl SqliteError {
         )
     }
 
+    /// One row was refused: by a constraint or a trigger, for its type, or for its size.
+    pub(crate) fn refuses_a_row(&self) -> bool {
+        matches!(self.primary(), ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH | ffi::SQLITE_TOOBIG)
+    }
+
+    /// The file, its folder or the connection can't be written.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.primary() == ffi::SQLITE_READONLY
+    }
+
+    /// The file system failed.
+    pub(crate) fn is_io(&self) -> bool {
+        self.primary() == ffi::SQLITE_IOERR
+    }
+
     /// The file is no database or its content contradicts itself.
     pub(crate) fn is_damaged(&self) -> bool {
         matches!(self.primary(), ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB)
@@ -201,6 +216,24 @@ impl Connection {
     pub(crate) fn is_autocommit(&self) -> bool {
         // SAFETY: the handle is open.
         unsafe { ffi::sqlite3_get_autocommit(self.handle.as_ptr()) != 0 }
+    }
+
+    /// True when a foreign key, deferred or not, would fail if the transaction were
+    /// committed now (`SQLITE_DBSTATUS_DEFERRED_FKS`).
+    pub(crate) fn has_open_foreign_keys(&self) -> Result<bool, SqliteError> {
+        let (mut now, mut high): (c_int, c_int) = (0, 0);
+        // SAFETY: both out parameters are alive; nothing is reset.
+        let code = unsafe {
+            ffi::sqlite3_db_status(
+                self.handle.as_ptr(),
+                ffi::SQLITE_DBSTATUS_DEFERRED_FKS,
+                &raw mut now,
+                &raw mut high,
+                0,
+            )
+        };
+        self.check(code)?;
+        Ok(now != 0)
     }
 
     /// Turns a setting on or off, and reads back that it took effect.

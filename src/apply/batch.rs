@@ -1,0 +1,193 @@
+//! One batch within a transaction: decide, write, read again, compare. Beginning and
+//! ending the transaction is the caller's.
+
+use std::collections::BTreeMap;
+
+use crate::apply::judge::{Judge, Standing, columns, conflict, fires, keys, take};
+use crate::error::Result;
+use crate::model::conflict::Reason;
+use crate::model::plan::{Batch, Op, TablePlan};
+use crate::model::table::{KeyOrigin, TriggerEvent};
+use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict};
+use crate::target::{Target, Written};
+
+/// Rows that are left alone: why, and the details.
+pub(crate) type Left = BTreeMap<usize, (Reason, String)>;
+
+/// How many rows of a batch may end its transaction before the rest is given up.
+const ENDINGS: usize = 32;
+
+/// How many rows of an insert are looked up to guess whether the batch is there already.
+const PROBES: usize = 8;
+
+/// What came of a batch in an open transaction.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// All rows that can be written are, and the transaction may be committed.
+    Ready(Outcome),
+    /// The transaction must be rolled back, and tried again without these rows.
+    Again(Left),
+}
+
+/// A batch's rows, sorted by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// Rows written.
+    pub(crate) written: Vec<usize>,
+    /// Rows that were as planned.
+    pub(crate) already: u64,
+    /// Rows left alone.
+    pub(crate) left: Left,
+}
+
+impl Outcome {
+    /// The record of the batch in this state.
+    pub(crate) fn record(&self, state: BatchState) -> BatchRecord {
+        BatchRecord {
+            state,
+            written: Bits::of(&self.written),
+            already: self.already,
+            conflicts: self.left.len() as u64,
+        }
+    }
+
+    /// Its conflicts.
+    pub(crate) fn conflicts(&self, plan: &TablePlan, batch: &Batch) -> Result<Vec<RowConflict>> {
+        self.left
+            .iter()
+            .map(|(row, (reason, detail))| {
+                let conflict = conflict(plan, batch, *row, *reason, detail.clone())?;
+                Ok(RowConflict { row: *row, conflict })
+            })
+            .collect()
+    }
+}
+
+/// Tries the batch, leaving the rows `excluded` alone.
+pub(crate) async fn attempt(
+    target: &mut dyn Target,
+    plan: &TablePlan,
+    batch: &Batch,
+    excluded: &Left,
+) -> Result<Attempt> {
+    let wanted: Vec<usize> = (0..batch.rows()).filter(|row| !excluded.contains_key(row)).collect();
+    let columns = columns(plan);
+    let (before, after) = (batch.before.as_ref(), batch.after.as_ref());
+    let mut outcome = Outcome { left: excluded.clone(), ..Outcome::default() };
+
+    // An insert over a proven key is its own compare-and-set, so it may go first.
+    let blind = plan.op == Op::Insert
+        && plan.key.origin != KeyOrigin::Named
+        && !fires(plan, TriggerEvent::Insert)
+        && !any_there(target, plan, batch, &wanted).await?;
+    let earlier = if blind {
+        None
+    } else {
+        Some(target.read(plan, &columns, &take(keys(batch)?, &wanted)?).await?)
+    };
+    let earlier = match &earlier {
+        Some((live, exists)) => Some(Judge::new(plan, batch, &columns, live, exists)?),
+        None => None,
+    };
+    let mut due = Vec::with_capacity(wanted.len());
+    let mut due_at = Vec::with_capacity(wanted.len());
+    for (at, &row) in wanted.iter().enumerate() {
+        match earlier.as_ref().map_or(Ok(Standing::Before), |judge| judge.standing(at, row))? {
+            Standing::Before => {
+                due.push(row);
+                due_at.push(at);
+            }
+            Standing::After => outcome.already += 1,
+            Standing::Neither(reason, detail) => {
+                outcome.left.insert(row, (reason, detail));
+            }
+        }
+    }
+    if due.is_empty() {
+        return Ok(Attempt::Ready(outcome));
+    }
+
+    let mut refused = Vec::new();
+    let mut written_at = Vec::with_capacity(due.len());
+    let went = target.write(plan, before, after, &due).await?;
+    for ((&row, &at), written) in due.iter().zip(&due_at).zip(went) {
+        match written {
+            Written::Done => {
+                outcome.written.push(row);
+                written_at.push(at);
+            }
+            Written::Refused(reason, detail) => {
+                refused.push(row);
+                outcome.left.insert(row, (reason, detail));
+            }
+            Written::Ended(reason, detail) => {
+                return Ok(Attempt::Again(ended(excluded, &wanted, row, reason, detail)));
+            }
+        }
+    }
+    if blind && !refused.is_empty() {
+        let (live, exists) = target.read(plan, &columns, &take(keys(batch)?, &refused)?).await?;
+        let judge = Judge::new(plan, batch, &columns, &live, &exists)?;
+        for (at, &row) in refused.iter().enumerate() {
+            match judge.standing(at, row)? {
+                Standing::Before => {}
+                Standing::After => {
+                    outcome.left.remove(&row);
+                    outcome.already += 1;
+                }
+                Standing::Neither(reason, detail) => {
+                    outcome.left.insert(row, (reason, detail));
+                }
+            }
+        }
+    }
+    if outcome.written.is_empty() {
+        return Ok(Attempt::Ready(outcome));
+    }
+
+    let (live, exists) =
+        target.read(plan, &columns, &take(keys(batch)?, &outcome.written)?).await?;
+    let judge = Judge::new(plan, batch, &columns, &live, &exists)?;
+    let mut again = Left::new();
+    for (at, &row) in outcome.written.iter().enumerate() {
+        let earlier = earlier.as_ref().map(|e| (e, written_at[at]));
+        if let Some(detail) = judge.inexact(at, row, earlier)? {
+            again.insert(row, (Reason::NotExact, detail));
+        }
+    }
+    for (row, detail) in target.settle(plan, after, &outcome.written).await? {
+        again.entry(row).or_insert((Reason::ForeignKey, detail));
+    }
+    if again.is_empty() {
+        return Ok(Attempt::Ready(outcome));
+    }
+    again.extend(excluded.clone());
+    Ok(Attempt::Again(again))
+}
+
+/// The rows to leave alone after `row` ended the transaction.
+fn ended(excluded: &Left, wanted: &[usize], row: usize, reason: Reason, detail: String) -> Left {
+    let mut left = excluded.clone();
+    let endings = left.values().filter(|(_, d)| *d == detail).count();
+    if endings >= ENDINGS {
+        for &other in wanted {
+            left.insert(other, (reason, format!("not tried: {detail}, row after row")));
+        }
+    }
+    left.insert(row, (reason, detail));
+    left
+}
+
+/// True when some of a few rows of the batch exist.
+async fn any_there(
+    target: &mut dyn Target,
+    plan: &TablePlan,
+    batch: &Batch,
+    wanted: &[usize],
+) -> Result<bool> {
+    let step = wanted.len().div_ceil(PROBES).max(1);
+    let probes: Vec<usize> = wanted.iter().copied().step_by(step).collect();
+    let key = crate::plan::file::image::pick(&plan.after, &plan.key.columns)?;
+    let (_, exists) = target.read(plan, &key, &take(keys(batch)?, &probes)?).await?;
+    Ok(exists.contains(&true))
+}

@@ -1,0 +1,249 @@
+//! Where live's rows stand, next to a plan's images.
+//!
+//! Rows are compared cell by cell, storage class and bytes, with the decoder that the diff
+//! used. No I/O here.
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+
+use crate::error::{Error, Result};
+use crate::model::conflict::{Conflict, Reason};
+use crate::model::plan::{Batch, Op, TablePlan};
+use crate::model::table::{Column, TriggerEvent};
+use crate::model::value::{Cells, ValueRef};
+use crate::plan::file::image;
+
+/// The columns that are read to judge a table's rows: all of the images, and where a
+/// trigger may change a row besides, all of the table.
+pub(crate) fn columns(plan: &TablePlan) -> Vec<Column> {
+    let mut columns = plan.before.clone();
+    let mut add = |more: &[Column]| {
+        for column in more {
+            if columns.iter().all(|c| c.name != column.name) {
+                columns.push(column.clone());
+            }
+        }
+    };
+    add(&plan.after);
+    if plan.op == Op::Update && fires(plan, TriggerEvent::Update) {
+        add(&plan.schema.columns);
+    }
+    columns
+}
+
+/// True when the planned table has a trigger on this event.
+pub(crate) fn fires(plan: &TablePlan, event: TriggerEvent) -> bool {
+    plan.schema.triggers.iter().any(|t| t.event == event)
+}
+
+/// The image that rows are found by: its first columns are the key's.
+pub(crate) fn keys(batch: &Batch) -> Result<&RecordBatch> {
+    batch
+        .before
+        .as_ref()
+        .or(batch.after.as_ref())
+        .ok_or_else(|| Error::refused("the plan has a batch without images"))
+}
+
+/// Only these rows of an image.
+pub(crate) fn take(image: &RecordBatch, rows: &[usize]) -> Result<RecordBatch> {
+    if rows.len() == image.num_rows() {
+        return Ok(image.clone());
+    }
+    let rows: UInt32Array = rows.iter().map(|r| *r as u32).collect();
+    Ok(take_record_batch(image, &rows)?)
+}
+
+/// Where a row of live stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// As before the write, so it may be written.
+    Before,
+    /// As after the write.
+    After,
+    /// As neither: why it is left alone, with details.
+    Neither(Reason, String),
+}
+
+/// Live's rows beside the images of one batch.
+pub(crate) struct Judge<'a> {
+    plan: &'a TablePlan,
+    before: Option<Cells<'a>>,
+    after: Option<Cells<'a>>,
+    live: Cells<'a>,
+    exists: &'a [bool],
+    columns: &'a [Column],
+    /// For each column of the image before: its place among `columns`.
+    before_at: Vec<usize>,
+    after_at: Vec<usize>,
+}
+
+impl<'a> Judge<'a> {
+    /// `live` was read with [`columns`].
+    pub(crate) fn new(
+        plan: &'a TablePlan,
+        batch: &'a Batch,
+        columns: &'a [Column],
+        live: &'a RecordBatch,
+        exists: &'a [bool],
+    ) -> Result<Self> {
+        let place = |own: &[Column]| -> Vec<usize> {
+            own.iter().filter_map(|o| columns.iter().position(|c| c.name == o.name)).collect()
+        };
+        let cells = |image: &'a Option<RecordBatch>, columns: &'a [Column]| {
+            image.as_ref().map(|i| image::cells(i, columns)).transpose()
+        };
+        Ok(Self {
+            plan,
+            before: cells(&batch.before, &plan.before)?,
+            after: cells(&batch.after, &plan.after)?,
+            live: image::cells(live, columns)?,
+            exists,
+            columns,
+            before_at: place(&plan.before),
+            after_at: place(&plan.after),
+        })
+    }
+
+    /// Where live's row `at` stands, which is the batch's row `row`.
+    pub(crate) fn standing(&self, at: usize, row: usize) -> Result<Standing> {
+        let exists = self.exists[at];
+        Ok(match self.plan.op {
+            Op::Insert if !exists => Standing::Before,
+            Op::Insert => match self.first_after(at, row)? {
+                None => Standing::After,
+                Some(_) => {
+                    let differing = self.differing(&self.after, &self.after_at, at, row)?;
+                    Standing::Neither(
+                        Reason::Exists,
+                        format!("a row with this key differs in {differing}"),
+                    )
+                }
+            },
+            Op::Delete if !exists => Standing::After,
+            Op::Update if !exists => {
+                Standing::Neither(Reason::NotFound, "the row is gone".to_owned())
+            }
+            Op::Update if self.first_after(at, row)?.is_none() => Standing::After,
+            Op::Update | Op::Delete => match self.first(&self.before, &self.before_at, at, row)? {
+                None => Standing::Before,
+                Some(_) => {
+                    let differing = self.differing(&self.before, &self.before_at, at, row)?;
+                    Standing::Neither(Reason::Data, format!("{differing} changed"))
+                }
+            },
+        })
+    }
+
+    /// `None` when live's row `at`, read again after the write, is just the batch's row
+    /// `row`; else how it differs. `earlier` are the rows as they were before the write,
+    /// with the row's place there: columns that are not written must not have moved.
+    pub(crate) fn inexact(
+        &self,
+        at: usize,
+        row: usize,
+        earlier: Option<(&Judge<'_>, usize)>,
+    ) -> Result<Option<String>> {
+        if self.plan.op == Op::Delete {
+            return Ok(self.exists[at].then(|| "the row is still there".to_owned()));
+        }
+        if !self.exists[at] {
+            return Ok(Some("the row is not found after its write".to_owned()));
+        }
+        if let Some(column) = self.first_after(at, row)?
+            && let Some(after) = &self.after
+        {
+            let planned = class(after.get(row, column)?);
+            let stored = class(self.live.get(at, self.after_at[column])?);
+            let name = &self.plan.after[column].name;
+            return Ok(Some(if planned == stored {
+                format!("{name}: live stores another {stored}")
+            } else {
+                format!("{name}: planned as {planned}, live stores {stored}")
+            }));
+        }
+        let Some((earlier, was_at)) = earlier else { return Ok(None) };
+        for (place, column) in self.columns.iter().enumerate() {
+            if !self.after_at.contains(&place)
+                && self.live.get(at, place)? != earlier.live.get(was_at, place)?
+            {
+                let detail = format!("{}: a trigger changes it, which is not planned", column.name);
+                return Ok(Some(detail));
+            }
+        }
+        Ok(None)
+    }
+
+    fn first_after(&self, at: usize, row: usize) -> Result<Option<usize>> {
+        self.first(&self.after, &self.after_at, at, row)
+    }
+
+    /// The first column of an image in which live differs.
+    fn first(
+        &self,
+        image: &Option<Cells<'a>>,
+        places: &[usize],
+        at: usize,
+        row: usize,
+    ) -> Result<Option<usize>> {
+        let Some(image) = image else {
+            return Err(Error::refused(format!(
+                "the plan has a batch of {} without its image",
+                self.plan.table
+            )));
+        };
+        for (column, place) in places.iter().enumerate() {
+            if image.get(row, column)? != self.live.get(at, *place)? {
+                return Ok(Some(column));
+            }
+        }
+        Ok(None)
+    }
+
+    fn differing(
+        &self,
+        image: &Option<Cells<'a>>,
+        places: &[usize],
+        at: usize,
+        row: usize,
+    ) -> Result<String> {
+        let Some(image) = image else { return Ok(String::new()) };
+        let mut names = Vec::new();
+        for (column, place) in places.iter().enumerate() {
+            if image.get(row, column)? != self.live.get(at, *place)? {
+                names.push(self.columns[*place].name.as_str());
+            }
+        }
+        Ok(names.join(", "))
+    }
+}
+
+fn class(value: ValueRef<'_>) -> &'static str {
+    match value {
+        ValueRef::Null => "NULL",
+        ValueRef::Int(_) => "INTEGER",
+        ValueRef::Real(_) => "REAL",
+        ValueRef::Text(_) => "TEXT",
+        ValueRef::Blob(_) => "BLOB",
+    }
+}
+
+/// A conflict over one row of a batch.
+pub(crate) fn conflict(
+    plan: &TablePlan,
+    batch: &Batch,
+    row: usize,
+    reason: Reason,
+    detail: String,
+) -> Result<Conflict> {
+    let image = keys(batch)?;
+    let columns = if batch.before.is_some() { &plan.before } else { &plan.after };
+    let cells = image::cells(image, columns)?;
+    let mut key = serde_json::Map::new();
+    for name in &plan.key.columns {
+        if let Some(i) = columns.iter().position(|c| c.name == *name) {
+            key.insert(name.clone(), cells.get(row, i)?.to_json());
+        }
+    }
+    Ok(Conflict { table: plan.table.to_string(), key: key.into(), reason, detail })
+}

@@ -1,1 +1,6 @@
+//! The protocol over real SQLite files.
 
+mod conflicts;
+mod harness;
+mod refusals;
+mod undoing;

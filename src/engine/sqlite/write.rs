@@ -9,8 +9,6 @@ mod children;
 mod refusal;
 mod rows;
 mod sql;
-#[cfg(test)]
-mod tests;
 mod writing;
 
 use arrow::array::RecordBatch;
@@ -44,6 +42,12 @@ impl SqliteTarget {
     pub(crate) async fn open(location: &str, describe: Describe) -> Result<Self> {
         let connection = open_for_writing(location).await?;
         Ok(Self { connection, path: location.to_owned(), describe, schema_version: None })
+    }
+
+    /// The connection, for tests that look or meddle.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Closes the connection and waits for it.

@@ -1,0 +1,506 @@
+//! A live SQLite file, plans over it made by hand, and the whole database as text.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+};
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::apply::{ApplyOptions, apply};
+use crate::engine::sqlite::raw::{Connection, SqliteError};
+use crate::engine::sqlite::write::SqliteTarget;
+use crate::error::Result;
+use crate::model::origin::{Identity, Origin};
+use crate::model::plan::{Batch, Binding, Op, PlanHeader, TablePlan};
+use crate::model::receipt::Receipt;
+use crate::model::table::{
+    Affinity, Carrier, Collation, Column, ForeignAction, ForeignKey, Key, KeyOrigin, TableKind,
+    TableName, TableSchema, Trigger, TriggerEvent, UniqueIndex, scan_schema,
+};
+use crate::model::value::{Value, ValueRef, fits, push_exact};
+use crate::plan::file::{PlanFile, PlanWriter};
+use crate::progress::Silent;
+
+pub(super) const NEVER: &str = "2999-01-01T00:00:00+00:00";
+
+/// A folder with `live.db`, and the plans and locks beside it.
+pub(super) struct Lab {
+    pub(super) folder: tempfile::TempDir,
+}
+
+impl Lab {
+    pub(super) async fn new(sql: &str) -> Self {
+        let lab = Self { folder: tempfile::tempdir().unwrap() };
+        let connection = raw(&lab.live(), true).await;
+        run(&connection, sql);
+        connection.close().await.unwrap();
+        lab
+    }
+
+    pub(super) fn live(&self) -> PathBuf {
+        self.folder.path().join("live.db")
+    }
+
+    pub(super) fn plan_path(&self, id: &str) -> PathBuf {
+        self.folder.path().join(format!("{id}.rkplan"))
+    }
+
+    pub(super) fn options(&self) -> ApplyOptions {
+        ApplyOptions::new(self.folder.path().join("locks"))
+    }
+
+    pub(super) fn resuming(&self) -> ApplyOptions {
+        ApplyOptions { resume: true, ..self.options() }
+    }
+
+    pub(super) async fn target(&self) -> SqliteTarget {
+        SqliteTarget::open(self.live().to_str().unwrap(), describe).await.unwrap()
+    }
+
+    /// The application writes.
+    pub(super) async fn sql(&self, sql: &str) {
+        let connection = raw(&self.live(), false).await;
+        run(&connection, sql);
+        connection.close().await.unwrap();
+    }
+
+    /// The only cell of a query's only row, as text.
+    pub(super) async fn one(&self, sql: &str) -> String {
+        let connection = raw(&self.live(), false).await;
+        let mut cell = String::new();
+        connection
+            .prepare(sql)
+            .unwrap()
+            .query(&[], |row| {
+                cell = row.get(0).to_json().to_string();
+                Ok::<bool, SqliteError>(true)
+            })
+            .unwrap();
+        connection.close().await.unwrap();
+        cell
+    }
+
+    pub(super) async fn dump(&self) -> String {
+        let connection = raw(&self.live(), false).await;
+        let dump = dump(&connection);
+        connection.close().await.unwrap();
+        dump
+    }
+
+    /// A plan of steps, each over one table, in batches of `size` rows.
+    pub(super) async fn plan(&self, id: &str, size: usize, steps: Vec<Step>) -> PlanFile {
+        self.plan_with(id, size, steps, |_| {}).await
+    }
+
+    pub(super) async fn plan_with(
+        &self,
+        id: &str,
+        size: usize,
+        steps: Vec<Step>,
+        change: impl FnOnce(&mut PlanHeader),
+    ) -> PlanFile {
+        let connection = raw(&self.live(), false).await;
+        let mut writer = PlanWriter::create(&self.plan_path(id)).await.unwrap();
+        let mut tables = Vec::new();
+        for (table, step) in steps.into_iter().enumerate() {
+            let schema = describe(&connection, &TableName::bare(step.table)).unwrap();
+            let pick = |names: &[&str]| -> Vec<Column> {
+                names.iter().map(|n| schema.require(n).unwrap().clone()).collect()
+            };
+            let (before, after) = (pick(&step.before.0), pick(&step.after.0));
+            for rows in step.chunks(size) {
+                let image = |columns: &[Column], rows: &[Vec<Value>]| {
+                    (!columns.is_empty()).then(|| image(columns, rows))
+                };
+                writer
+                    .add(&Batch {
+                        id: writer.batches(),
+                        table,
+                        before: image(&before, rows.0),
+                        after: image(&after, rows.1),
+                    })
+                    .await
+                    .unwrap();
+            }
+            tables.push(TablePlan {
+                table: schema.name.clone(),
+                op: step.op,
+                key: Key {
+                    columns: step.key.iter().map(|k| k.to_string()).collect(),
+                    origin: KeyOrigin::PrimaryKey,
+                },
+                before,
+                after,
+                schema,
+                rows: step.before.1.len().max(step.after.1.len()) as u64,
+                skipped: vec![],
+                notes: vec![],
+            });
+        }
+        let mut header = PlanHeader {
+            id: id.into(),
+            command: "restore".into(),
+            title: "test".into(),
+            undoes: None,
+            created_at: "2024-01-01T00:00:00+00:00".into(),
+            expires_at: NEVER.into(),
+            binding: Binding {
+                target: identity(&self.live()),
+                live: Origin {
+                    location: "live.db".into(),
+                    kind: "SQLite database".into(),
+                    taken_at: None,
+                    warnings: vec![],
+                },
+                backup: None,
+                backup_digest: None,
+                tool: "0.1.0".into(),
+            },
+            atomic: false,
+            tables,
+        };
+        change(&mut header);
+        connection.close().await.unwrap();
+        writer.finish(header).await.unwrap()
+    }
+
+    pub(super) async fn apply(&self, plan: &PlanFile) -> Result<Receipt> {
+        self.apply_with(plan, &self.options()).await
+    }
+
+    pub(super) async fn apply_with(
+        &self,
+        plan: &PlanFile,
+        options: &ApplyOptions,
+    ) -> Result<Receipt> {
+        let mut target = self.target().await;
+        let receipt = apply(plan, &mut target, options, &Silent).await;
+        target.close().await.unwrap();
+        receipt
+    }
+}
+
+pub(super) fn identity(path: &Path) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    let about = std::fs::metadata(path).unwrap();
+    Identity::Sqlite { dev: about.dev(), ino: about.ino(), path: path.display().to_string() }
+}
+
+/// What a plan does to one table: column names and rows of both images.
+pub(super) struct Step {
+    pub(super) table: &'static str,
+    pub(super) op: Op,
+    pub(super) key: Vec<&'static str>,
+    pub(super) before: (Vec<&'static str>, Vec<Vec<Value>>),
+    pub(super) after: (Vec<&'static str>, Vec<Vec<Value>>),
+}
+
+impl Step {
+    pub(super) fn insert(
+        table: &'static str,
+        columns: &[&'static str],
+        rows: Vec<Vec<Value>>,
+    ) -> Self {
+        Self {
+            table,
+            op: Op::Insert,
+            key: vec![columns[0]],
+            before: (vec![], vec![]),
+            after: (columns.to_vec(), rows),
+        }
+    }
+
+    /// Both images have the same columns, the key first.
+    pub(super) fn update(
+        table: &'static str,
+        columns: &[&'static str],
+        before: Vec<Vec<Value>>,
+        after: Vec<Vec<Value>>,
+    ) -> Self {
+        Self {
+            table,
+            op: Op::Update,
+            key: vec![columns[0]],
+            before: (columns.to_vec(), before),
+            after: (columns.to_vec(), after),
+        }
+    }
+
+    pub(super) fn delete(
+        table: &'static str,
+        columns: &[&'static str],
+        rows: Vec<Vec<Value>>,
+    ) -> Self {
+        Self {
+            table,
+            op: Op::Delete,
+            key: vec![columns[0]],
+            before: (columns.to_vec(), rows),
+            after: (vec![], vec![]),
+        }
+    }
+
+    fn chunks(&self, size: usize) -> Vec<(&[Vec<Value>], &[Vec<Value>])> {
+        let rows = self.before.1.len().max(self.after.1.len());
+        let cut = |all: &'_ [Vec<Value>], from: usize| -> std::ops::Range<usize> {
+            from.min(all.len())..(from + size).min(all.len())
+        };
+        (0..rows)
+            .step_by(size)
+            .map(|from| {
+                let (before, after) = (&self.before.1, &self.after.1);
+                (&before[cut(before, from)], &after[cut(after, from)])
+            })
+            .collect()
+    }
+}
+
+pub(super) fn int(i: i64) -> Value {
+    Value::Int(i)
+}
+
+pub(super) fn text(s: &str) -> Value {
+    Value::Text(s.as_bytes().to_vec())
+}
+
+/// An image of rows of exact values.
+pub(super) fn image(columns: &[Column], rows: &[Vec<Value>]) -> RecordBatch {
+    let mut exact = vec![Vec::new(); rows.len()];
+    let mut names: Vec<usize> = (0..columns.len()).collect();
+    names.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
+    for c in names {
+        for (cells, row) in exact.iter_mut().zip(rows) {
+            if !fits(row[c].as_ref(), columns[c].carrier) {
+                push_exact(cells, &columns[c].name, row[c].as_ref());
+            }
+        }
+    }
+    let mut arrays: Vec<ArrayRef> = Vec::new();
+    for (c, column) in columns.iter().enumerate() {
+        let cells = rows.iter().map(|row| {
+            let value = row[c].as_ref();
+            if fits(value, column.carrier) { value } else { ValueRef::Null }
+        });
+        arrays.push(match column.carrier {
+            Carrier::Int => {
+                let mut b = Int64Builder::new();
+                cells.for_each(|v| match v {
+                    ValueRef::Int(i) => b.append_value(i),
+                    _ => b.append_null(),
+                });
+                Arc::new(b.finish())
+            }
+            Carrier::Real | Carrier::Number => {
+                let mut b = Float64Builder::new();
+                cells.for_each(|v| match v {
+                    ValueRef::Int(i) => b.append_value(i as f64),
+                    ValueRef::Real(r) => b.append_value(r),
+                    _ => b.append_null(),
+                });
+                Arc::new(b.finish())
+            }
+            Carrier::Text => {
+                let mut b = StringBuilder::new();
+                cells.for_each(|v| match v {
+                    ValueRef::Text(t) => b.append_value(std::str::from_utf8(t).unwrap()),
+                    _ => b.append_null(),
+                });
+                Arc::new(b.finish())
+            }
+            Carrier::Blob => {
+                let mut b = BinaryBuilder::new();
+                cells.for_each(|v| match v {
+                    ValueRef::Blob(t) => b.append_value(t),
+                    _ => b.append_null(),
+                });
+                Arc::new(b.finish())
+            }
+        });
+    }
+    let mut b = BinaryBuilder::new();
+    for cells in &exact {
+        b.append_option((!cells.is_empty()).then_some(cells));
+    }
+    arrays.push(Arc::new(b.finish()));
+    RecordBatch::try_new(scan_schema(columns), arrays).unwrap()
+}
+
+pub(super) async fn raw(path: &Path, create: bool) -> Connection {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(create)
+        .foreign_keys(true)
+        .busy_timeout(std::time::Duration::from_secs(5));
+    Connection::open(&options).await.unwrap()
+}
+
+/// Runs statements separated by `;;`.
+pub(super) fn run(connection: &Connection, sql: &str) {
+    for statement in sql.split(";;").map(str::trim).filter(|s| !s.is_empty()) {
+        connection.execute(statement).unwrap_or_else(|e| panic!("{statement}: {e}"));
+    }
+}
+
+pub(super) fn strings(connection: &Connection, sql: &str) -> Vec<Vec<String>> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let mut rows = Vec::new();
+    statement
+        .query(&[], |row| {
+            let cells = (0..12).map(|i| match row.get(i) {
+                ValueRef::Null => "\u{0}".to_owned(),
+                ValueRef::Int(i) => i.to_string(),
+                _ => row.text(i).unwrap_or_default(),
+            });
+            rows.push(cells.collect());
+            Ok::<bool, SqliteError>(true)
+        })
+        .unwrap();
+    rows
+}
+
+/// Every table's rows with storage class and bytes, by rowid or key.
+pub(super) fn dump(connection: &Connection) -> String {
+    let mut out = String::new();
+    for table in strings(
+        connection,
+        "select name from sqlite_schema where type = 'table' and name not like 'sqlite~_%' \
+         escape '~' order by name",
+    ) {
+        let table = &table[0];
+        let columns =
+            strings(connection, &format!("select name from pragma_table_xinfo('{table}')"));
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|c| format!("typeof(\"{0}\") || ':' || hex(\"{0}\")", c[0]))
+            .collect();
+        out.push_str(&format!("{table}\n"));
+        let sql =
+            format!("select {} as line from \"{table}\" order by line", cells.join("||'|'||"));
+        for row in strings(connection, &sql) {
+            out.push_str(&format!("  {}\n", row[0]));
+        }
+    }
+    out
+}
+
+/// A table's schema by pragmas; enough for tests.
+pub(super) fn describe(connection: &Connection, table: &TableName) -> Result<TableSchema> {
+    let name = &table.name;
+    let flag = |s: &str| s != "0";
+    let ddl = strings(
+        connection,
+        &format!("select sql from sqlite_schema where type = 'table' and name = '{name}'"),
+    );
+    let columns: Vec<Column> = strings(
+        connection,
+        &format!(
+            "select name, type, \"notnull\", dflt_value, hidden from pragma_table_xinfo('{name}')"
+        ),
+    )
+    .into_iter()
+    .map(|c| {
+        let declared = c[1].to_uppercase();
+        let (affinity, carrier) = match &declared {
+            d if d.contains("INT") => (Affinity::Integer, Carrier::Int),
+            d if d.contains("TEXT") || d.contains("CHAR") => (Affinity::Text, Carrier::Text),
+            d if d.contains("REAL") => (Affinity::Real, Carrier::Real),
+            d if d.is_empty() || d.contains("BLOB") => (Affinity::Blob, Carrier::Blob),
+            _ => (Affinity::Numeric, Carrier::Number),
+        };
+        let collation = match connection.column_collation(name, &c[0]).unwrap().as_str() {
+            "NOCASE" => Collation::NoCase,
+            "RTRIM" => Collation::Rtrim,
+            _ => Collation::Binary,
+        };
+        Column {
+            name: c[0].clone(),
+            declared: c[1].clone(),
+            carrier,
+            affinity,
+            time_form: None,
+            not_null: flag(&c[2]),
+            generated: matches!(&c[4][..], "2" | "3"),
+            default: (c[3] != "\u{0}").then(|| c[3].clone()),
+            collation,
+        }
+    })
+    .collect();
+    let key: Vec<String> = strings(
+        connection,
+        &format!("select name from pragma_table_xinfo('{name}') where pk > 0 order by pk"),
+    )
+    .into_iter()
+    .map(|k| k[0].clone())
+    .collect();
+    let mut uniques = Vec::new();
+    for index in strings(
+        connection,
+        &format!("select name, partial from pragma_index_list('{name}') where \"unique\""),
+    ) {
+        let parts =
+            strings(connection, &format!("select name from pragma_index_info('{}')", index[0]));
+        uniques.push(UniqueIndex {
+            name: index[0].clone(),
+            columns: parts.iter().map(|p| (p[0] != "\u{0}").then(|| p[0].clone())).collect(),
+            partial: flag(&index[1]),
+        });
+    }
+    let mut foreign_keys: Vec<(String, ForeignKey)> = Vec::new();
+    for f in strings(
+        connection,
+        &format!(
+            "select id, \"table\", \"from\", \"to\" from pragma_foreign_key_list('{name}') \
+             order by id, seq"
+        ),
+    ) {
+        if foreign_keys.last().is_none_or(|(id, _)| *id != f[0]) {
+            let parent = TableName::bare(&f[1]);
+            let action = ForeignAction::NoAction;
+            let foreign = ForeignKey {
+                columns: vec![],
+                parent,
+                parent_columns: vec![],
+                on_delete: action,
+                on_update: action,
+            };
+            foreign_keys.push((f[0].clone(), foreign));
+        }
+        let last = &mut foreign_keys.last_mut().unwrap().1;
+        last.columns.push(f[2].clone());
+        last.parent_columns.push(f[3].clone());
+    }
+    let triggers = strings(
+        connection,
+        &format!("select name, sql from sqlite_schema where type='trigger' and tbl_name='{name}'"),
+    )
+    .into_iter()
+    .map(|t| {
+        let head = t[1].to_uppercase();
+        let event = [
+            (" INSERT ON ", TriggerEvent::Insert),
+            (" DELETE ON ", TriggerEvent::Delete),
+            (" UPDATE ", TriggerEvent::Update),
+        ];
+        let event = event.into_iter().find(|(word, _)| head.contains(word)).unwrap().1;
+        Trigger { name: t[0].clone(), event, sql: t[1].clone() }
+    })
+    .collect();
+    let rowid = columns
+        .iter()
+        .find(|c| key.len() == 1 && key[0] == c.name && c.declared.eq_ignore_ascii_case("integer"));
+    Ok(TableSchema {
+        name: table.clone(),
+        kind: TableKind::Base,
+        rowid_alias: rowid.map(|c| c.name.clone()),
+        columns,
+        keys: vec![Key { columns: key, origin: KeyOrigin::PrimaryKey }],
+        uniques,
+        foreign_keys: foreign_keys.into_iter().map(|(_, f)| f).collect(),
+        triggers,
+        without_rowid: false,
+        autoincrement: false,
+        ddl: ddl.first().map(|d| d[0].clone()).unwrap_or_default(),
+    })
+}

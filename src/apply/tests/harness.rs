@@ -188,6 +188,9 @@ pub(super) fn identity(path: &Path) -> Identity {
     Identity::Sqlite { dev: about.dev(), ino: about.ino(), path: path.display().to_string() }
 }
 
+/// A batch's rows of both images.
+type Chunk<'a> = (&'a [Vec<Value>], &'a [Vec<Value>]);
+
 /// What a plan does to one table: column names and rows of both images.
 pub(super) struct Step {
     pub(super) table: &'static str,
@@ -228,21 +231,7 @@ impl Step {
         }
     }
 
-    pub(super) fn delete(
-        table: &'static str,
-        columns: &[&'static str],
-        rows: Vec<Vec<Value>>,
-    ) -> Self {
-        Self {
-            table,
-            op: Op::Delete,
-            key: vec![columns[0]],
-            before: (columns.to_vec(), rows),
-            after: (vec![], vec![]),
-        }
-    }
-
-    fn chunks(&self, size: usize) -> Vec<(&[Vec<Value>], &[Vec<Value>])> {
+    fn chunks(&self, size: usize) -> Vec<Chunk<'_>> {
         let rows = self.before.1.len().max(self.after.1.len());
         let cut = |all: &'_ [Vec<Value>], from: usize| -> std::ops::Range<usize> {
             from.min(all.len())..(from + size).min(all.len())

@@ -11,6 +11,8 @@ pub mod failure;
 pub mod init;
 pub mod resolve;
 pub mod secret;
+pub mod snapshot;
+pub mod snapshots;
 pub mod terminal;
 
 use std::future::Future;
@@ -108,12 +110,13 @@ fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
     match &cli.command {
         Command::Completions(args) => completions::run(&context, args),
         Command::Init(args) => init::run(&context, args),
+        Command::Snapshot(args) => snapshot::run(&context, args),
+        Command::Snapshots(args) => snapshots::run(&context, args),
     }
 }
 
 /// Runs a command's future. The runtime is made here, so that what needs none (help,
 /// version, completions) starts at once.
-#[allow(dead_code)]
 fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -15,6 +15,7 @@ pub mod receipt;
 pub mod result;
 pub mod rows;
 pub mod sides;
+pub mod snapshots;
 pub mod sql;
 pub mod table;
 pub mod text;

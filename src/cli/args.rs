@@ -12,7 +12,6 @@ use crate::cli;
 #[command(
     name = "restorekit",
     version,
-    about,
     arg_required_else_help = true,
     subcommand_required = true,
     disable_help_subcommand = true,
@@ -81,6 +80,10 @@ pub enum When {
 /// The commands, each in its own file.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Take a snapshot of a database, or of every one in a folder
+    Snapshot(cli::snapshot::SnapshotArgs),
+    /// List snapshots, and remove old ones by rules
+    Snapshots(cli::snapshots::SnapshotsArgs),
     /// Print shell completions or the man page
     Completions(cli::completions::CompletionsArgs),
     /// Write a commented restorekit.toml

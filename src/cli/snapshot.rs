@@ -1,0 +1,201 @@
+//! `restorekit snapshot`: take a snapshot of a database, or of every one in a folder.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::backup::manifest::FileFormat;
+use crate::cli::args::Format;
+use crate::cli::resolve::absolute;
+use crate::cli::snapshots::{Keep, prune};
+use crate::cli::{Context, block_on, secret};
+use crate::error::{Error, Result};
+use crate::model::table::TableName;
+use crate::registry::{default_parallelism, open_live, sqlite_path};
+use crate::report::snapshots as screen;
+use crate::snapshot::find::databases;
+use crate::snapshot::schedule::{Interval, schedule};
+use crate::snapshot::take::{TakeOptions, Taken, take};
+
+/// Arguments of `snapshot`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  restorekit snapshot --live prod.db --out /backups
+  restorekit snapshot --live /srv/databases --out /backups --keep-last 3 --keep-daily 7
+  restorekit snapshot --live prod.db --out /backups --schedule 8h")]
+pub struct SnapshotArgs {
+    /// Take this database, or every SQLite database below this folder
+    #[arg(long, value_name = "URL")]
+    pub live: Option<String>,
+    /// Put the snapshot into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Take this table only (repeatable)
+    #[arg(long, short, value_name = "TABLE")]
+    pub table: Vec<String>,
+    /// Write these kinds of files
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "parquet")]
+    pub files: Vec<Files>,
+    /// Print a cron line and a systemd timer that do this every so often; take nothing
+    #[arg(long, value_name = "INTERVAL")]
+    pub schedule: Option<Interval>,
+    /// Which older snapshots stay; without a rule, all of them
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Write the report like this
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+/// The kinds of files in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Files {
+    /// Parquet with checksums
+    Parquet,
+    /// JSON lines
+    Jsonl,
+}
+
+/// Takes the snapshots, then prunes when a rule says so.
+pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
+    let config = context.config()?;
+    let settings = config.as_ref().map(|c| &c.settings);
+    let live = args
+        .live
+        .clone()
+        .or_else(|| crate::cli::variable("RESTOREKIT_LIVE"))
+        .or_else(|| settings.and_then(|s| s.live.clone()))
+        .ok_or_else(|| {
+            Error::usage("no live database is named").hint("add --live prod.db, or run restorekit init")
+        })?;
+    let out = args
+        .out
+        .clone()
+        .or_else(|| settings.and_then(|s| s.snapshots.clone()).map(PathBuf::from))
+        .ok_or_else(|| {
+            Error::usage("no folder for the snapshot is named")
+                .hint("add --out DIR, or write snapshots = \"DIR\" in restorekit.toml")
+        })?;
+    if let Some(interval) = args.schedule {
+        return print_schedule(context, args, &live, &out, interval);
+    }
+    let taken = block_on(take_all(context, args, &live, &out))?;
+    let mut to = context.terminal.output(None)?;
+    match args.format {
+        Format::Json => screen::taken_json(&mut to, &taken)?,
+        Format::Table => {
+            for (i, taken) in taken.iter().enumerate() {
+                if i > 0 {
+                    writeln!(to)?;
+                }
+                screen::taken(&mut to, context.terminal.out, taken)?;
+            }
+        }
+    }
+    to.flush()?;
+    if !args.keep.is_empty() {
+        prune(context, &out, &args.keep, args.format, true)?;
+    }
+    Ok(0)
+}
+
+async fn take_all(
+    context: &Context,
+    args: &SnapshotArgs,
+    live: &str,
+    out: &Path,
+) -> Result<Vec<Taken>> {
+    let path = sqlite_path(live)?;
+    let mut wanted = Vec::new();
+    if Path::new(path).is_dir() {
+        let found = databases(Path::new(path))?;
+        for unreadable in &found.unreadable {
+            context.terminal.warn(&format!("passed over {unreadable}"));
+        }
+        if found.databases.is_empty() {
+            return Err(Error::usage(format!("there is no SQLite database below {path}")));
+        }
+        wanted.extend(
+            found.databases.into_iter().map(|d| (d.path.to_string_lossy().into_owned(), d.database)),
+        );
+    } else {
+        let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        wanted.push((live.to_owned(), name));
+    }
+    let mut formats: Vec<FileFormat> = Vec::new();
+    for kind in &args.files {
+        let format = match kind {
+            Files::Parquet => FileFormat::Parquet,
+            Files::Jsonl => FileFormat::Jsonl,
+        };
+        if !formats.contains(&format) {
+            formats.push(format);
+        }
+    }
+    let mut taken = Vec::new();
+    for (location, database) in wanted {
+        let now = context.now();
+        let source = open_live(&location, default_parallelism()).await?;
+        let options = TakeOptions {
+            out: out.to_owned(),
+            formats: formats.clone(),
+            tables: args.table.iter().map(TableName::bare).collect(),
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            database,
+            tool: env!("CARGO_PKG_VERSION").to_owned(),
+            now,
+        };
+        let done = take(source.clone(), &options, context.terminal.progress()).await;
+        source.release().await?;
+        taken.push(done?);
+    }
+    Ok(taken)
+}
+
+fn print_schedule(
+    context: &Context,
+    args: &SnapshotArgs,
+    live: &str,
+    out: &Path,
+    interval: Interval,
+) -> Result<u8> {
+    if secret::has_password(live) {
+        return Err(Error::refused("a schedule would show the password to every user")
+            .hint("write live = \"..${NAME}..\" in restorekit.toml"));
+    }
+    let program = std::env::current_exe()
+        .map_err(|e| Error::failed("the path of this program could not be found").because(e))?;
+    let place = |path: &str| absolute(&context.folder, path);
+    let mut command = vec![
+        program.to_string_lossy().into_owned(),
+        "snapshot".to_owned(),
+        "--quiet".to_owned(),
+        "--live".to_owned(),
+        place(live),
+        "--out".to_owned(),
+        place(&out.to_string_lossy()),
+    ];
+    for table in &args.table {
+        command.extend(["--table".to_owned(), table.clone()]);
+    }
+    let kinds: Vec<String> = args
+        .files
+        .iter()
+        .filter_map(|f| f.to_possible_value().map(|v| v.get_name().to_owned()))
+        .collect();
+    command.extend(["--files".to_owned(), kinds.join(",")]);
+    command.extend(args.keep.words());
+    let plan = schedule(&command, interval)?;
+    let mut to = context.terminal.output(None)?;
+    write!(
+        to,
+        "# cron: crontab -e\n{}\n\n\
+         # systemd: ~/.config/systemd/user/restorekit-snapshot.service\n{}\n\
+         # systemd: ~/.config/systemd/user/restorekit-snapshot.timer\n{}\n\
+         # then: systemctl --user enable --now restorekit-snapshot.timer\n",
+        plan.cron, plan.service, plan.timer
+    )?;
+    to.flush()?;
+    Ok(0)
+}

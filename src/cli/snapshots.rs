@@ -1,0 +1,193 @@
+//! `restorekit snapshots`: list them, and remove old ones by rules.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::args::Format;
+use crate::error::{Error, Kind, Result};
+use crate::report::snapshots as screen;
+use crate::report::text::plural;
+use crate::snapshot::list::list;
+use crate::snapshot::prune::{Policy, Within, plan, remove};
+
+/// Arguments of `snapshots`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  restorekit snapshots /backups
+  restorekit snapshots /backups --prune --keep-last 3 --keep-daily 7 --dry-run")]
+pub struct SnapshotsArgs {
+    /// Look in this folder (default: snapshots of restorekit.toml, else here)
+    #[arg(value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// Remove those that no rule keeps
+    #[arg(long)]
+    pub prune: bool,
+    /// Which snapshots stay
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Say what would be removed; remove nothing
+    #[arg(long, short = 'n', requires = "prune")]
+    pub dry_run: bool,
+    /// Don't ask before removing
+    #[arg(long, requires = "prune")]
+    pub yes: bool,
+    /// Write the list like this
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+/// Rules that keep snapshots; one that any rule keeps stays.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Keeping")]
+pub struct Keep {
+    /// Keep the newest N
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_last: u32,
+    /// Keep the newest of each of the last N hours that have one
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_hourly: u32,
+    /// Keep the newest of each of the last N days
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_daily: u32,
+    /// Keep the newest of each of the last N weeks
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_weekly: u32,
+    /// Keep the newest of each of the last N months
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_monthly: u32,
+    /// Keep the newest of each of the last N years
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub keep_yearly: u32,
+    /// Keep all within this span before the newest, as 1y6m or 30d
+    #[arg(long, value_name = "SPAN")]
+    pub keep_within: Option<Within>,
+}
+
+impl Keep {
+    /// True without any rule.
+    pub fn is_empty(&self) -> bool {
+        self.policy().is_empty()
+    }
+
+    fn policy(&self) -> Policy {
+        Policy {
+            last: self.keep_last,
+            hourly: self.keep_hourly,
+            daily: self.keep_daily,
+            weekly: self.keep_weekly,
+            monthly: self.keep_monthly,
+            yearly: self.keep_yearly,
+            within: self.keep_within,
+        }
+    }
+
+    /// The rules as words of a command line.
+    pub fn words(&self) -> Vec<String> {
+        let counts = [
+            ("--keep-last", self.keep_last),
+            ("--keep-hourly", self.keep_hourly),
+            ("--keep-daily", self.keep_daily),
+            ("--keep-weekly", self.keep_weekly),
+            ("--keep-monthly", self.keep_monthly),
+            ("--keep-yearly", self.keep_yearly),
+        ];
+        let mut words: Vec<String> = counts
+            .into_iter()
+            .filter(|(_, n)| *n > 0)
+            .flat_map(|(flag, n)| [flag.to_owned(), n.to_string()])
+            .collect();
+        if let Some(within) = self.keep_within {
+            let mut span = String::new();
+            for (n, unit) in [(within.months, 'm'), (within.days, 'd'), (within.hours, 'h')] {
+                if n > 0 {
+                    span.push_str(&format!("{n}{unit}"));
+                }
+            }
+            words.extend(["--keep-within".to_owned(), span]);
+        }
+        words
+    }
+}
+
+/// Lists, or prunes.
+pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
+    let config = context.config()?;
+    let configured = config.and_then(|c| c.settings.snapshots).map(PathBuf::from);
+    let folder = args.folder.clone().or(configured).unwrap_or_else(|| PathBuf::from("."));
+    if !args.prune {
+        if !args.keep.is_empty() {
+            return Err(Error::usage("--keep-.. says what stays when pruning: add --prune"));
+        }
+        let snapshots = list(&folder)?;
+        let mut to = context.terminal.output(None)?;
+        match args.format {
+            Format::Table => screen::list(&mut to, context.screen(), &folder, &snapshots)?,
+            Format::Json => screen::list_json(&mut to, &snapshots)?,
+        }
+        to.flush()?;
+        return Ok(0);
+    }
+    if args.dry_run || args.yes {
+        prune(context, &folder, &args.keep, args.format, args.yes && !args.dry_run)?;
+        return Ok(0);
+    }
+    let planned = plan(&list(&folder)?, &args.keep.policy())?;
+    if planned.remove.is_empty() {
+        prune(context, &folder, &args.keep, args.format, false)?;
+        return Ok(0);
+    }
+    if !context.terminal.interactive {
+        return Err(Error::usage("removing wants a confirmation, and there is no terminal to ask on")
+            .hint("add --yes, or --dry-run to see what would go"));
+    }
+    prune(context, &folder, &args.keep, Format::Table, false)?;
+    let question = format!("Remove {}?", plural(planned.remove.len() as u64, "snapshot"));
+    match inquire::Confirm::new(&question).with_default(false).prompt() {
+        Ok(true) => prune(context, &folder, &args.keep, args.format, true).map(|()| 0),
+        _ => Err(Error::new(Kind::Interrupted, "nothing was removed")),
+    }
+}
+
+/// Removes what no rule keeps, or says what it would remove.
+pub fn prune(
+    context: &Context,
+    folder: &Path,
+    keep: &Keep,
+    format: Format,
+    really: bool,
+) -> Result<()> {
+    let planned = plan(&list(folder)?, &keep.policy())?;
+    if really {
+        for snapshot in &planned.remove {
+            remove(snapshot)?;
+        }
+    }
+    let mut to = context.terminal.output(None)?;
+    match format {
+        Format::Table => screen::prune(&mut to, context.terminal.out, &planned, really)?,
+        Format::Json => screen::prune_json(&mut to, &planned, really)?,
+    }
+    to.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_become_the_words_they_came_from() {
+        let keep = Keep {
+            keep_last: 3,
+            keep_daily: 7,
+            keep_within: Some("1y30d".parse().unwrap()),
+            ..Keep::default()
+        };
+        let words = keep.words();
+        assert_eq!(words, ["--keep-last", "3", "--keep-daily", "7", "--keep-within", "12m30d"]);
+        assert!(Keep::default().is_empty());
+    }
+}

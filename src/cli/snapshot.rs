@@ -67,7 +67,8 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
         .or_else(|| crate::cli::variable("RESTOREKIT_LIVE"))
         .or_else(|| settings.and_then(|s| s.live.clone()))
         .ok_or_else(|| {
-            Error::usage("no live database is named").hint("add --live prod.db, or run restorekit init")
+            Error::usage("no live database is named")
+                .hint("add --live prod.db, or run restorekit init")
         })?;
     let out = args
         .out
@@ -117,7 +118,10 @@ async fn take_all(
             return Err(Error::usage(format!("there is no SQLite database below {path}")));
         }
         wanted.extend(
-            found.databases.into_iter().map(|d| (d.path.to_string_lossy().into_owned(), d.database)),
+            found
+                .databases
+                .into_iter()
+                .map(|d| (d.path.to_string_lossy().into_owned(), d.database)),
         );
     } else {
         let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -140,8 +140,10 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
         return Ok(0);
     }
     if !context.terminal.interactive {
-        return Err(Error::usage("removing wants a confirmation, and there is no terminal to ask on")
-            .hint("add --yes, or --dry-run to see what would go"));
+        return Err(Error::usage(
+            "removing wants a confirmation, and there is no terminal to ask on",
+        )
+        .hint("add --yes, or --dry-run to see what would go"));
     }
     prune(context, &folder, &args.keep, Format::Table, false)?;
     let question = format!("Remove {}?", plural(planned.remove.len() as u64, "snapshot"));

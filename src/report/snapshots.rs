@@ -101,7 +101,8 @@ pub fn list(
     grid.write(out)?;
     for info in snapshots {
         let name = info.path.file_name().unwrap_or_default().to_string_lossy();
-        for warning in info.damage.iter().map(|d| format!("damaged: {d}")).chain(info.warnings.clone())
+        for warning in
+            info.damage.iter().map(|d| format!("damaged: {d}")).chain(info.warnings.clone())
         {
             let text = format!("! {}: {}", escape(&name), escape(&warning));
             writeln!(out, "{}", style.paint(Tone::Changed, text))?;

@@ -1,7 +1,13 @@
 //! Changes become a plan, and a plan one file.
 
 pub mod checks;
+pub mod draft;
 pub mod file;
 pub mod images;
 pub mod lookup;
+pub mod missing;
+pub mod notes;
 pub mod order;
+pub mod patch;
+pub mod restore;
+pub mod waves;

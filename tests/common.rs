@@ -1,0 +1,150 @@
+//! What the tests share: the program, databases made with the sqlite3 shell, and whole
+//! databases compared by the shell's own words.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A private folder with its own state folder, in which the program runs.
+pub struct Sandbox {
+    folder: TempDir,
+}
+
+impl Sandbox {
+    /// An empty sandbox.
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A path below the sandbox.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The program with these arguments, in the sandbox, with nothing of the caller's
+    /// environment that it would read.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_restorekit"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        for name in ["RESTOREKIT_LIVE", "RESTOREKIT_BACKUP", "RESTOREKIT_TABLE", "NO_COLOR"] {
+            command.env_remove(name);
+        }
+        command
+            .env("HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CONFIG_HOME", self.path("config"));
+        command
+    }
+
+    /// Runs the program with arguments split at spaces.
+    pub fn run(&self, arguments: &str) -> Run {
+        self.run_all(arguments.split_whitespace())
+    }
+
+    /// Runs the program with these arguments.
+    pub fn run_all<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        Run::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs SQL in the sqlite3 shell on a database of the sandbox, made when missing.
+    pub fn sqlite(&self, database: &str, sql: &str) -> String {
+        sqlite(&self.path(database), sql)
+    }
+
+    /// Everything a database holds, table by table: each cell's storage class and bytes in
+    /// the shell's own words.
+    pub fn dump(&self, database: &str) -> String {
+        dump(&self.path(database))
+    }
+}
+
+/// What a run of the program gave.
+#[derive(Debug)]
+pub struct Run {
+    /// The exit code.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Run {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails the test unless the exit code is this one.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Fails the test unless standard error has these words.
+    #[track_caller]
+    pub fn complains(self, words: &str) -> Self {
+        assert!(self.stderr.contains(words), "no {words:?} in stderr:\n{}", self.stderr);
+        self
+    }
+
+    /// Standard output as JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("{e} in stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr))
+    }
+}
+
+/// Runs SQL in the sqlite3 shell.
+#[track_caller]
+pub fn sqlite(database: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3")
+        .args(["-batch", "-bail"])
+        .arg(database)
+        .arg(sql)
+        .output()
+        .expect("the sqlite3 shell is installed by tests/run.sh");
+    assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A database's content in the shell's own words: storage class and bytes of each cell.
+pub fn dump(database: &Path) -> String {
+    let tables = sqlite(database, "select name from sqlite_schema where type = 'table' order by name");
+    let mut all = String::new();
+    for table in tables.lines() {
+        let quoted = format!("\"{}\"", table.replace('"', "\"\""));
+        let text = table.replace('\'', "''");
+        let columns = sqlite(database, &format!("select name from pragma_table_xinfo('{text}')"));
+        let cells: Vec<String> = columns
+            .lines()
+            .map(|c| {
+                let c = format!("\"{}\"", c.replace('"', "\"\""));
+                format!(
+                    "typeof({c}) || ':' || case typeof({c}) when 'real' then printf('%!.17g', {c}) \
+                     when 'integer' then {c} when 'null' then '' else hex({c}) end"
+                )
+            })
+            .collect();
+        let row = cells.join(" || '|' || ");
+        all.push_str(&format!("-- {table}\n"));
+        all.push_str(&sqlite(database, &format!("select {row} from {quoted} order by 1")));
+    }
+    all
+}
+
+/// The Chinook sample database that stands beside the project, or in the folder that
+/// RESTOREKIT_SHARED names.
+pub fn chinook() -> PathBuf {
+    let shared = std::env::var_os("RESTOREKIT_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
+    shared.join("data/chinook.sqlite")
+}

@@ -9,5 +9,6 @@ pub mod missing;
 pub mod notes;
 pub mod order;
 pub mod patch;
+pub mod proof;
 pub mod restore;
 pub mod waves;

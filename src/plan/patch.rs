@@ -20,7 +20,7 @@ use crate::mount::Mount;
 use crate::plan::draft::Draft;
 use crate::plan::images::{Batches, Picked, image};
 use crate::plan::notes;
-use crate::plan::restore::{prove_key, uncounted};
+use crate::plan::proof::{prove_key, uncounted};
 use crate::progress::Progress;
 use crate::select::Predicate;
 

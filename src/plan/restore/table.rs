@@ -1,0 +1,280 @@
+//! One table's part of a restore: its rows are found, checked, ordered and cut into batches.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+
+use super::{Needed, Scope, named};
+use crate::diff::pair::TablePair;
+use crate::error::{Error, Result};
+use crate::model::conflict::{Conflict, Reason};
+use crate::model::plan::{Op, Skipped, TablePlan};
+use crate::model::side::Which;
+use crate::model::table::{Column, KeyOrigin, TableName, TableSchema, scan_schema};
+use crate::mount::Mount;
+use crate::plan::checks::{Planned, check, key_json};
+use crate::plan::draft::Draft;
+use crate::plan::images::Batches;
+use crate::plan::lookup::{Rows, collated};
+use crate::plan::missing::Missing;
+use crate::plan::notes;
+use crate::plan::proof::{prove_key, uncounted};
+use crate::plan::waves::in_waves;
+use crate::progress::Progress;
+
+/// One table's part of a plan.
+pub(super) struct TableJob<'a> {
+    mount: &'a Mount,
+    pair: &'a TablePair,
+    schemas: &'a HashMap<TableName, TableSchema>,
+    planned: &'a mut Planned,
+    draft: &'a mut Draft,
+    key: Vec<Column>,
+    columns: Vec<Column>,
+    batches: Batches,
+    rows: u64,
+    refused: HashMap<Reason, u64>,
+    pub(super) notes: Vec<String>,
+    largest: Option<i64>,
+}
+
+impl<'a> TableJob<'a> {
+    pub(super) fn new(
+        mount: &'a Mount,
+        pair: &'a TablePair,
+        schemas: &'a HashMap<TableName, TableSchema>,
+        planned: &'a mut Planned,
+        draft: &'a mut Draft,
+    ) -> Result<Self> {
+        let schema = &pair.schema.live;
+        let key = pair.key_columns();
+        let rest = pair.common().filter(|c| !key.iter().any(|k| k.name == c.name));
+        let columns: Vec<Column> =
+            key.iter().chain(rest).filter(|c| !c.generated).cloned().collect();
+        let written: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+        let lacking = notes::unfillable(schema, &written);
+        if !lacking.is_empty() {
+            return Err(Error::refused(format!(
+                "missing rows of {} can't be restored: live demands {}, which the backup lacks",
+                schema.name,
+                lacking.join(", ")
+            ))
+            .hint(format!("give live a default: alter table {} ..", schema.name))
+            .hint("or restore other tables only: --table T"));
+        }
+        let batches = Batches::new(draft.next_table(), draft.batch_size(), draft.next_batch());
+        let notes = notes::notes(schema, Op::Insert, &written);
+        let refused = HashMap::new();
+        Ok(Self {
+            mount,
+            pair,
+            schemas,
+            planned,
+            draft,
+            key,
+            columns,
+            batches,
+            rows: 0,
+            refused,
+            notes,
+            largest: None,
+        })
+    }
+
+    /// Plans the rows that `scope` means and ends the table.
+    pub(super) async fn run(
+        mut self,
+        scope: Scope,
+        limit: Option<u64>,
+        progress: Arc<dyn Progress>,
+    ) -> Result<()> {
+        let schema = self.pair.schema.live.clone();
+        let itself = schema.foreign_keys.iter().any(|f| f.parent == schema.name);
+        let columns = self.columns.clone();
+        let mut held = Vec::new();
+        let mut left = limit.unwrap_or(u64::MAX);
+        // A key that the user named is proved over all rows.
+        let named = self.pair.key.origin == KeyOrigin::Named;
+        let mut skipped = Vec::new();
+        match scope {
+            Scope::Parents(needed) => {
+                for batch in self.parents(needed).await? {
+                    self.take(batch, itself, &mut held).await?;
+                }
+            }
+            Scope::Wanted(_) | Scope::Children => {
+                let (predicate, children) = match scope {
+                    Scope::Wanted(predicate) => (predicate, false),
+                    _ => (None, true),
+                };
+                let mut missing =
+                    Missing::start(self.mount, self.pair, predicate.as_ref(), &columns, progress)
+                        .await?;
+                while let Some(batch) = missing.next().await? {
+                    let batch = if children { self.children_of_planned(batch)? } else { batch };
+                    let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    left -= rows as u64;
+                    self.take(batch.slice(0, rows), itself, &mut held).await?;
+                    if left == 0 && !named {
+                        break;
+                    }
+                }
+                if left > 0 || named {
+                    prove_key(self.pair, &missing.counts())?;
+                    skipped = uncounted(&missing.counts(), missing.unevaluated());
+                }
+            }
+        }
+        if !held.is_empty() {
+            let all = concat_batches(&scan_schema(&columns), &held)?;
+            let live = self.mount.source(Which::Live).clone();
+            let (waves, rest) =
+                in_waves(live.as_ref(), &schema, &columns, all, self.planned).await?;
+            for wave in waves {
+                self.write(wave).await?;
+            }
+            self.refuse_orphans(&rest).await?;
+        }
+        self.end(skipped).await
+    }
+
+    /// Checks rows and plans them; a table that refers to itself holds them back.
+    async fn take(
+        &mut self,
+        batch: RecordBatch,
+        itself: bool,
+        held: &mut Vec<RecordBatch>,
+    ) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let live = self.mount.source(Which::Live).clone();
+        let schema = self.pair.schema.live.as_ref();
+        let checked = check(
+            live.as_ref(),
+            schema,
+            self.schemas,
+            &self.key,
+            &self.columns,
+            batch,
+            self.planned,
+        )
+        .await?;
+        for conflict in &checked.refused {
+            *self.refused.entry(conflict.reason).or_default() += 1;
+        }
+        self.draft.refuse(&checked.refused).await?;
+        if itself {
+            held.push(checked.rows);
+            return Ok(());
+        }
+        self.planned.add(&schema.name, Rows { columns: &self.columns, batch: &checked.rows })?;
+        self.write(checked.rows).await
+    }
+
+    async fn write(&mut self, rows: RecordBatch) -> Result<()> {
+        self.rows += rows.num_rows() as u64;
+        if let Some(ids) = rows.column(0).as_any().downcast_ref::<Int64Array>() {
+            self.largest = self.largest.max(arrow::compute::max(ids));
+        }
+        let full = self.batches.push(None, Some(rows))?;
+        self.draft.add(full).await
+    }
+
+    /// The rows that refer to a planned row.
+    fn children_of_planned(&self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = Rows { columns: &self.columns, batch: &batch };
+        let mut keep = vec![false; batch.num_rows()];
+        for reference in &self.pair.schema.live.foreign_keys {
+            let Some(parent) = self.schemas.get(&reference.parent) else { continue };
+            let Some(planned) = self.planned.get(&reference.parent, &reference.parent_columns)
+            else {
+                continue;
+            };
+            if !rows.have(&reference.columns) {
+                continue;
+            }
+            let theirs = named(parent, &reference.parent_columns);
+            let cells = rows.cells(&reference.columns)?;
+            for (row, keep) in keep.iter_mut().enumerate() {
+                *keep |= collated(&cells, row, &theirs)?.is_some_and(|t| planned.contains(&t));
+            }
+        }
+        Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
+    }
+
+    /// The needed parents, each once.
+    async fn parents(&self, needed: Needed) -> Result<Vec<RecordBatch>> {
+        let backup = &self.mount.source(Which::Backup);
+        let schema = self.pair.schema.live.as_ref();
+        let key_names: Vec<String> = self.pair.key.columns.clone();
+        let mut seen = HashSet::new();
+        let mut all = Vec::new();
+        for (names, keys) in needed.0 {
+            let theirs = named(schema, &names);
+            for keys in keys {
+                let table = &self.pair.table.backup;
+                let batch = backup.fetch(table, &self.columns, &theirs, &keys).await?;
+                let cells = Rows { columns: &self.columns, batch: &batch };
+                let cells = cells.cells(&key_names)?;
+                let keep = (0..batch.num_rows())
+                    .map(|row| {
+                        let tuple = collated(&cells, row, &self.key)?;
+                        Ok(tuple.is_some_and(|t| seen.insert(t)))
+                    })
+                    .collect::<Result<Vec<bool>>>()?;
+                all.push(filter_record_batch(&batch, &BooleanArray::from(keep))?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Records rows of a table that refers to itself whose parent is nowhere.
+    async fn refuse_orphans(&mut self, rest: &RecordBatch) -> Result<()> {
+        let rows = Rows { columns: &self.columns, batch: rest };
+        let names: Vec<String> = self.pair.key.columns.clone();
+        let conflicts = (0..rest.num_rows())
+            .map(|row| {
+                Ok(Conflict {
+                    table: self.pair.table.live.to_string(),
+                    key: key_json(&names, &rows.tuple(&names, row)?),
+                    reason: Reason::ForeignKey,
+                    detail: "the row of this table that it refers to is missing".into(),
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        *self.refused.entry(Reason::ForeignKey).or_default() += conflicts.len() as u64;
+        self.draft.refuse(&conflicts).await
+    }
+
+    async fn end(mut self, mut skipped: Vec<Skipped>) -> Result<()> {
+        let (last, _) = self.batches.finish()?;
+        self.draft.add(last).await?;
+        for (reason, rows) in self.refused {
+            let reason = match reason {
+                Reason::Recreated => "recreated",
+                Reason::ForeignKey => "parent_missing",
+                _ => "refused",
+            };
+            skipped.push(Skipped { reason: reason.into(), rows });
+        }
+        skipped.retain(|s| s.rows > 0);
+        skipped.sort_by(|a, b| a.reason.cmp(&b.reason));
+        let schema = self.pair.schema.live.as_ref().clone();
+        self.notes.extend(notes::huge_id(&schema, self.largest));
+        self.draft.end_table(TablePlan {
+            table: schema.name.clone(),
+            op: Op::Insert,
+            key: self.pair.key.clone(),
+            before: Vec::new(),
+            after: self.columns,
+            schema,
+            rows: self.rows,
+            skipped,
+            notes: self.notes,
+        });
+        Ok(())
+    }
+}

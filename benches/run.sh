@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# restorekit beside the floors and its peers on SQLite, as ratios from one run.
+#   benches/run.sh [ROWS] [-- options of compare.py]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rows="${1:-1000000}"; shift || true
+[ "${1:-}" != "--" ] || shift
+yardstick="$(realpath "${RESTOREKIT_YARDSTICK:-../shared/bench}")"
+[ -f "$yardstick/gen.py" ] || { echo "error: no yardstick in $yardstick; name it with RESTOREKIT_YARDSTICK" >&2; exit 2; }
+. "$yardstick/env.sh"
+mkdir -p "$WORK"
+if [ ! -x "$WORK/venv/bin/python" ] || [ ! -x "$WORK/venv15/bin/python" ]; then "$yardstick/install.sh"; fi
+data="$WORK/data/$rows"
+[ -f "$data/truth/truth.json" ] || "$PY" "$yardstick/gen.py" --rows "$rows"
+if [ ! -f "$data/live.sqlite" ]; then
+    "$PY" "$yardstick/load.py" --rows "$rows" --only sqlite
+    "$PY" "$yardstick/check.py" save "$rows" sqlite -
+fi
+cargo build --release --locked --quiet
+RESTOREKIT="$PWD/target/release/restorekit" YARDSTICK="$yardstick" exec "$PY" benches/compare.py --rows "$rows" "$@"

@@ -9,4 +9,5 @@ pub mod receipt;
 pub mod side;
 pub mod summary;
 pub mod table;
+pub mod time_form;
 pub mod value;

@@ -14,6 +14,7 @@ use crate::engine::sqlite::file::{DatabaseFile, Held};
 use crate::engine::sqlite::open::{LOCK_WAIT, connect, explain, reading};
 use crate::engine::sqlite::raw::{Connection, Cursors, Row, SqliteError};
 use crate::error::{Error, Result};
+use crate::model::side::Which;
 use crate::model::value::ValueRef;
 
 /// How often the snapshot is tried for, when live is written to in between.
@@ -35,8 +36,25 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 pub(crate) struct Reader {
     cursors: Mutex<Option<Cursors>>,
-    standing: AtomicUsize,
+    seats: AtomicUsize,
     file: DatabaseFile,
+}
+
+/// A scan's claim to a connection, by which scans spread over the pool.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<Reader>);
+
+impl Seat {
+    /// The connection.
+    pub(crate) fn reader(&self) -> &Arc<Reader> {
+        &self.0
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.seats.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Pool {
@@ -96,7 +114,7 @@ impl Pool {
         let readers = connections.into_iter().map(|connection| {
             Arc::new(Reader {
                 cursors: Mutex::new(Some(Cursors::new(connection))),
-                standing: AtomicUsize::new(0),
+                seats: AtomicUsize::new(0),
                 file: file.clone(),
             })
         });
@@ -107,24 +125,31 @@ impl Pool {
         }
     }
 
-    /// The connection with the fewest cursors.
+    /// A seat on the connection with the fewest.
+    pub(crate) fn seat(&self) -> Seat {
+        let reader = self.reader();
+        reader.seats.fetch_add(1, Ordering::Relaxed);
+        Seat(reader)
+    }
+
+    /// The connection on which the fewest scans have a seat.
     pub(crate) fn reader(&self) -> Arc<Reader> {
-        let least = self.readers.iter().min_by_key(|r| r.standing.load(Ordering::Relaxed));
+        let least = self.readers.iter().min_by_key(|r| r.seats.load(Ordering::Relaxed));
         Arc::clone(least.unwrap_or(&self.readers[0]))
     }
 
-    /// The file.
-    pub(crate) fn file(&self) -> &DatabaseFile {
-        &self.file
+    /// Which side the file is read as.
+    pub(crate) fn side(&self) -> Which {
+        self.file.side
     }
 
     /// Runs `work` on a connection, off the asynchronous threads.
-    pub(crate) async fn run<T: Send + 'static>(
+    pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T> {
         let reader = self.reader();
-        off_thread(move || reader.with(work)).await
+        off_thread(move || reader.ask(work)).await
     }
 
     /// Closes every cursor, ends the snapshot and closes the connections.
@@ -154,16 +179,18 @@ impl Reader {
     }
 
     /// Runs `work` on the connection; waits for its turn, so not on an asynchronous thread.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn ask<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, SqliteError>,
+    ) -> Result<T> {
         match self.lock().as_ref() {
-            Some(cursors) => work(cursors.connection()),
+            Some(cursors) => work(cursors.connection()).map_err(|e| self.explain(e)),
             None => Err(self.released()),
         }
     }
 
-    /// A failed call on this connection.
-    pub(crate) fn explain(&self, what: &str, e: SqliteError) -> Error {
-        explain(&self.file, what, e)
+    fn explain(&self, e: SqliteError) -> Error {
+        explain(&self.file, "read", e)
     }
 
     fn released(&self) -> Error {
@@ -189,12 +216,9 @@ impl Cursor {
         parameters: &[ValueRef<'_>],
     ) -> Result<Self> {
         let opened = match reader.lock().as_mut() {
-            Some(cursors) => {
-                cursors.open(sql, parameters).map_err(|e| reader.explain("read", e))?
-            }
+            Some(cursors) => cursors.open(sql, parameters).map_err(|e| reader.explain(e))?,
             None => return Err(reader.released()),
         };
-        reader.standing.fetch_add(1, Ordering::Relaxed);
         Ok(Self { reader, number: opened })
     }
 
@@ -207,7 +231,7 @@ impl Cursor {
         };
         let advanced = cursors.advance(self.number, |row| each(row).map_err(Interrupted::ByReader));
         advanced.map_err(|e| match e {
-            Interrupted::BySqlite(e) => self.reader.explain("read", e),
+            Interrupted::BySqlite(e) => self.reader.explain(e),
             Interrupted::ByReader(e) => e,
         })
     }
@@ -218,7 +242,6 @@ impl Drop for Cursor {
         if let Some(cursors) = self.reader.lock().as_mut() {
             cursors.finish(self.number);
         }
-        self.reader.standing.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,9 +6,14 @@ use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 
+use crate::engine::sqlite::catalogue::Table;
+use crate::engine::sqlite::fetch::{Fetch, fetch};
+use crate::engine::sqlite::known::{Known, no_table};
 use crate::engine::sqlite::open::Parts;
 use crate::engine::sqlite::pool::{Pool, off_thread};
-use crate::error::{Error, Result};
+use crate::engine::sqlite::scan::scan;
+use crate::engine::sqlite::survey::survey;
+use crate::error::Result;
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::source::{Scan, Source, Survey};
@@ -19,6 +24,7 @@ pub(crate) struct SqliteSource {
     origin: Origin,
     identity: Identity,
     pool: Pool,
+    known: Arc<Known>,
     parts: Option<Arc<Parts>>,
 }
 
@@ -30,7 +36,8 @@ impl SqliteSource {
         pool: Pool,
         parts: Option<Parts>,
     ) -> Self {
-        Self { origin, identity, pool, parts: parts.map(Arc::new) }
+        let known = Arc::default();
+        Self { origin, identity, pool, known, parts: parts.map(Arc::new) }
     }
 }
 
@@ -45,19 +52,28 @@ impl Source for SqliteSource {
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
-        Err(Error::failed("unfinished"))
+        let names = self.pool.ask(Table::base_tables).await?;
+        Ok(names.into_iter().map(TableName::bare).collect())
     }
 
-    async fn schema(&self, _table: &TableName) -> Result<TableSchema> {
-        Err(Error::failed("unfinished"))
+    async fn schema(&self, table: &TableName) -> Result<TableSchema> {
+        let (known, name) = (Arc::clone(&self.known), table.name.clone());
+        let schema = self.pool.ask(move |connection| known.schema(connection, &name)).await?;
+        schema.ok_or_else(|| no_table(self.pool.side(), table))
     }
 
-    async fn survey(&self, _table: &TableName, _key: &[Column], _parts: usize) -> Result<Survey> {
-        Err(Error::failed("unfinished"))
+    async fn survey(&self, table: &TableName, key: &[Column], parts: usize) -> Result<Survey> {
+        let (known, name, key) = (Arc::clone(&self.known), table.clone(), key.to_vec());
+        let (side, reader) = (self.pool.side(), self.pool.reader());
+        off_thread(move || {
+            let found = reader.ask(|c| known.facts(c, &name, &key))?.found(side, &name)?;
+            reader.ask(|connection| survey(connection, &found, &key, parts))
+        })
+        .await
     }
 
-    fn scan(&self, _scan: Scan) -> Result<SendableRecordBatchStream> {
-        Err(Error::failed("unfinished"))
+    fn scan(&self, request: Scan) -> Result<SendableRecordBatchStream> {
+        Ok(scan(self.pool.seat(), Arc::clone(&self.known), self.pool.side(), request))
     }
 
     fn has_random_access(&self) -> bool {
@@ -66,12 +82,19 @@ impl Source for SqliteSource {
 
     async fn fetch(
         &self,
-        _table: &TableName,
-        _columns: &[Column],
-        _key: &[Column],
-        _keys: &RecordBatch,
+        table: &TableName,
+        columns: &[Column],
+        key: &[Column],
+        keys: &RecordBatch,
     ) -> Result<RecordBatch> {
-        Err(Error::failed("unfinished"))
+        let wanted = Fetch {
+            table: table.clone(),
+            columns: columns.to_vec(),
+            key: key.to_vec(),
+            keys: keys.clone(),
+        };
+        let (known, reader, side) = (Arc::clone(&self.known), self.pool.reader(), self.pool.side());
+        off_thread(move || fetch(&reader, &known, side, &wanted)).await
     }
 
     async fn digest(&self) -> Result<Option<String>> {
@@ -85,3 +108,6 @@ impl Source for SqliteSource {
         self.pool.release().await
     }
 }
+
+#[cfg(test)]
+mod tests;

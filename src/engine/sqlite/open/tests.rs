@@ -40,7 +40,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn count(connection: &Connection) -> Result<i64> {
+fn count(connection: &Connection) -> Result<i64, SqliteError> {
     let mut n = 0;
     connection
         .prepare("select count(*) from t")
@@ -255,7 +255,7 @@ async fn s5_a_log_of_its_own_is_taken() {
             writer.execute("pragma wal_checkpoint(passive)").unwrap();
         }
         let pool = pool(&app, 1, |_| {}).await.unwrap();
-        assert_eq!(pool.run(count).await.unwrap(), id);
+        assert_eq!(pool.ask(count).await.unwrap(), id);
         pool.release().await.unwrap();
     }
     writer.close().await.unwrap();
@@ -281,7 +281,7 @@ async fn g1_readers_see_one_state_although_live_is_written_to() {
         let mut seen = Vec::new();
         for _ in 0..3 {
             let reader = pool.reader();
-            seen.push(reader.with(count).unwrap());
+            seen.push(reader.ask(count).unwrap());
         }
         let attempts = writes.try_iter().count();
         if mode == "wal" {
@@ -313,9 +313,9 @@ async fn g1_the_snapshot_stays_while_live_goes_on() {
     let writer = with_rows(&path, "wal", 10).await;
     let pool = pool(&path, 2, |_| {}).await.unwrap();
     writer.execute("delete from t").unwrap();
-    assert_eq!(pool.run(count).await.unwrap(), 10);
+    assert_eq!(pool.ask(count).await.unwrap(), 10);
     pool.release().await.unwrap();
-    assert!(pool.run(count).await.is_err(), "nothing is read after the release");
+    assert!(pool.ask(count).await.is_err(), "nothing is read after the release");
     writer.close().await.unwrap();
 }
 
@@ -354,7 +354,7 @@ async fn readers_cannot_write() {
     with_rows(&path, "delete", 1).await.close().await.unwrap();
     let pool = pool(&path, 1, |_| {}).await.unwrap();
     for sql in ["delete from t", "create table u(a)", "pragma user_version = 3"] {
-        pool.reader().with(|c| Ok(assert!(c.execute(sql).is_err(), "{sql}"))).unwrap();
+        pool.reader().ask(|c| Ok(assert!(c.execute(sql).is_err(), "{sql}"))).unwrap();
     }
     pool.release().await.unwrap();
 }

@@ -1,0 +1,198 @@
+//! Rows of a statement into Arrow arrays, each column in the carrier that was asked for.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+    new_null_array,
+};
+use arrow::datatypes::{DataType, SchemaRef};
+
+use crate::engine::sqlite::raw::Row;
+use crate::error::Result;
+use crate::model::table::{Carrier, Column, scan_schema};
+use crate::model::value::{ValueRef, fits, push_exact};
+
+/// Rows in a full batch.
+pub(crate) const BATCH_ROWS: usize = 8192;
+
+/// A batch with this many bytes of text and blobs is full too.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A batch under construction.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    schema: SchemaRef,
+    names: Vec<String>,
+    /// The place of each column in the order of names.
+    ranks: Vec<usize>,
+    builders: Vec<Builder>,
+    exact: Option<BinaryBuilder>,
+    misfits: Vec<usize>,
+    payload: Vec<u8>,
+    rows: usize,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Builder {
+    Int(Int64Builder),
+    Real(Float64Builder),
+    Number(Float64Builder),
+    Text(StringBuilder),
+    Blob(BinaryBuilder),
+}
+
+impl Builder {
+    fn new(carrier: Carrier, rows: usize) -> Self {
+        match carrier {
+            Carrier::Int => Builder::Int(Int64Builder::with_capacity(rows)),
+            Carrier::Real => Builder::Real(Float64Builder::with_capacity(rows)),
+            Carrier::Number => Builder::Number(Float64Builder::with_capacity(rows)),
+            Carrier::Text => Builder::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Carrier::Blob => Builder::Blob(BinaryBuilder::with_capacity(rows, rows * 16)),
+        }
+    }
+
+    fn append_null(&mut self) {
+        match self {
+            Builder::Int(b) => b.append_null(),
+            Builder::Real(b) | Builder::Number(b) => b.append_null(),
+            Builder::Text(b) => b.append_null(),
+            Builder::Blob(b) => b.append_null(),
+        }
+    }
+
+    /// The array so far, and the builder ready for a batch of the same size.
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        match self {
+            Builder::Int(b) => {
+                let array = Arc::new(b.finish());
+                *b = Int64Builder::with_capacity(rows);
+                array
+            }
+            Builder::Real(b) | Builder::Number(b) => {
+                let array = Arc::new(b.finish());
+                *b = Float64Builder::with_capacity(rows);
+                array
+            }
+            Builder::Text(b) => {
+                let array = b.finish();
+                *b = StringBuilder::with_capacity(rows, array.value_data().len());
+                Arc::new(array)
+            }
+            Builder::Blob(b) => {
+                let array = b.finish();
+                *b = BinaryBuilder::with_capacity(rows, array.value_data().len());
+                Arc::new(array)
+            }
+        }
+    }
+}
+
+impl Rows {
+    /// An empty batch of these columns, with room for `rows` rows.
+    pub(crate) fn new(columns: &[Column], rows: usize) -> Self {
+        let mut by_name: Vec<usize> = (0..columns.len()).collect();
+        by_name.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
+        let mut ranks = vec![0; columns.len()];
+        for (rank, column) in by_name.into_iter().enumerate() {
+            ranks[column] = rank;
+        }
+        Self {
+            schema: scan_schema(columns),
+            names: columns.iter().map(|c| c.name.clone()).collect(),
+            ranks,
+            builders: columns.iter().map(|c| Builder::new(c.carrier, rows)).collect(),
+            exact: None,
+            misfits: Vec::new(),
+            payload: Vec::new(),
+            rows: 0,
+            bytes: 0,
+        }
+    }
+
+    /// True when the batch should be handed on.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+
+    /// True when there is no row.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Appends the statement's current row, whose first cells are the columns in order.
+    pub(crate) fn push(&mut self, row: &Row<'_>) {
+        for (index, builder) in self.builders.iter_mut().enumerate() {
+            match (&mut *builder, row.get(index)) {
+                (Builder::Int(b), ValueRef::Int(i)) => b.append_value(i),
+                (Builder::Text(b), ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
+                    Ok(text) => {
+                        self.bytes += text.len();
+                        b.append_value(text);
+                    }
+                    Err(_) => {
+                        b.append_null();
+                        self.misfits.push(index);
+                    }
+                },
+                (Builder::Real(b), ValueRef::Real(r)) => b.append_value(r),
+                (Builder::Number(b), ValueRef::Int(i))
+                    if fits(ValueRef::Int(i), Carrier::Number) =>
+                {
+                    b.append_value(i as f64);
+                }
+                (Builder::Number(b), ValueRef::Real(r))
+                    if fits(ValueRef::Real(r), Carrier::Number) =>
+                {
+                    b.append_value(r);
+                }
+                (Builder::Blob(b), ValueRef::Blob(bytes)) => {
+                    self.bytes += bytes.len();
+                    b.append_value(bytes);
+                }
+                (builder, ValueRef::Null) => builder.append_null(),
+                (builder, _) => {
+                    builder.append_null();
+                    self.misfits.push(index);
+                }
+            }
+        }
+        if !self.misfits.is_empty() {
+            self.push_misfits(row);
+        } else if let Some(exact) = &mut self.exact {
+            exact.append_null();
+        }
+        self.rows += 1;
+    }
+
+    fn push_misfits(&mut self, row: &Row<'_>) {
+        self.misfits.sort_unstable_by_key(|column| self.ranks[*column]);
+        for column in self.misfits.drain(..) {
+            push_exact(&mut self.payload, &self.names[column], row.get(column));
+        }
+        let rows = self.rows;
+        let exact = self.exact.get_or_insert_with(|| {
+            let mut exact = BinaryBuilder::new();
+            exact.append_nulls(rows);
+            exact
+        });
+        exact.append_value(&self.payload);
+        self.bytes += self.payload.len();
+        self.payload.clear();
+    }
+
+    /// The batch, and an empty one in its place.
+    pub(crate) fn take(&mut self) -> Result<RecordBatch> {
+        let exact: ArrayRef = match self.exact.take() {
+            Some(mut exact) => Arc::<BinaryArray>::new(exact.finish()),
+            None => new_null_array(&DataType::Binary, self.rows),
+        };
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let mut arrays: Vec<ArrayRef> = self.builders.iter_mut().map(|b| b.finish(rows)).collect();
+        arrays.push(exact);
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
+    }
+}

@@ -17,6 +17,7 @@ pub mod pair;
 pub mod planner;
 pub mod rows;
 pub mod spec;
+pub mod sql;
 mod step;
 pub mod summary;
 #[cfg(test)]

@@ -120,7 +120,6 @@ impl Mount {
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
-        options.sql_parser.enable_ident_normalization = false;
         options.optimizer.prefer_existing_sort = true;
         // Key ranges stay as they are, even where there are more threads than ranges.
         options.optimizer.preserve_file_partitions = 1;

@@ -8,7 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Extension, LogicalPlan, LogicalPlanBuilder};
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, displayable};
 use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
@@ -133,6 +133,11 @@ impl Changes {
     /// The counts so far; final once [`Changes::next`] gave `None`.
     pub fn counts(&self) -> DiffCounts {
         find(&self.plan).map(RowDiffExec::counts).unwrap_or_default()
+    }
+
+    /// The plan in words, for logs.
+    pub fn explain(&self) -> String {
+        displayable(self.plan.as_ref()).indent(false).to_string()
     }
 
     /// A range that panicked must not pass for one that ended.

@@ -457,3 +457,39 @@ async fn a_summary_tells_the_most_common_change() {
     let expected = [("a".to_owned(), "NULL".to_owned(), 12), ("a".to_owned(), "b".to_owned(), 3)];
     assert_eq!(summary.columns[0].common, expected);
 }
+
+#[tokio::test]
+async fn ordered_sides_are_merged_as_they_come_and_others_sorted() {
+    for (ordered, splits, sorts) in [(true, 3, 0), (true, 0, 0), (false, 3, 1)] {
+        let side = |ordered| MemTable {
+            ordered,
+            splits: (0..splits).map(Value::Int).collect(),
+            ..table("t", id(), &["id"], ints(&[3, 1, 2, 4]))
+        };
+        let mount = mount(vec![side(ordered)], vec![side(true)], 8).await;
+        let changes = diff(&mount, &request(&id(), 1), silent()).await.unwrap();
+        let plan = changes.explain();
+        assert_eq!(plan.matches("SortExec").count(), sorts, "{plan}");
+        assert_eq!(plan.matches("Repartition").count(), 0, "{plan}");
+        let ranges = if ordered { splits + 1 } else { 1 };
+        assert_eq!(plan.matches(&format!("ranges={ranges}")).count(), 2, "{plan}");
+        assert_eq!(changes.count().await.unwrap().same, 4);
+    }
+}
+
+#[tokio::test]
+async fn c12_a_column_in_two_types_is_refused() {
+    let live =
+        vec![column("id", Carrier::Int), column("a", Carrier::Int), column("b", Carrier::Text)];
+    let mount = mount(
+        vec![table("t", live.clone(), &["id"], vec![])],
+        vec![table("t", live, &["id"], vec![])],
+        1,
+    )
+    .await;
+    let pairs = pair_tables(&mount, &PairOptions::default()).await.unwrap();
+    let mut request = pairs.pairs[0].key_request();
+    request.compare = vec![pairs.pairs[0].column_pair("b", "a").unwrap()];
+    request.carry.backup = vec![pairs.pairs[0].backup_column("b").unwrap()];
+    assert_eq!(request.spec().unwrap_err().kind(), Kind::Usage);
+}

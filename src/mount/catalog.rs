@@ -60,7 +60,7 @@ fn provider(
     let find = |name: &String| columns.iter().find(|c| c.name == *name).cloned();
     let key = key.iter().map(find).collect::<Option<Vec<_>>>().unwrap_or_default();
     let source = Arc::clone(mount.source(which));
-    Arc::new(SourceTable::plain(source, (which, table.clone()), columns, key))
+    Arc::new(SourceTable::plain(source, (which, table.clone()), columns, key, mount.parallelism()))
 }
 
 impl CatalogProvider for Sides {

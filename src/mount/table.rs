@@ -13,6 +13,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::model::filter::Filter;
 use crate::model::side::Which;
 use crate::model::table::{Column, TableName, scan_schema};
+use crate::mount::order::usable_splits;
 use crate::mount::pushdown::to_filter;
 use crate::mount::scan::{Misfits, ScanSpec, SourceScanExec};
 use crate::source::{KeyRange, Source};
@@ -23,7 +24,8 @@ pub struct SourceTable {
     source: Arc<dyn Source>,
     spec: ScanSpec,
     schema: SchemaRef,
-    surveyed: bool,
+    /// In how many ranges SQL reads the table; `None` when the ranges are given.
+    parts: Option<usize>,
 }
 
 impl SourceTable {
@@ -31,7 +33,7 @@ impl SourceTable {
     /// ranges: what the row diff merges.
     pub fn ranged(source: Arc<dyn Source>, spec: ScanSpec) -> Self {
         let schema = scan_schema(&spec.columns);
-        Self { source, spec: ScanSpec { misfits: Misfits::Carry, ..spec }, schema, surveyed: true }
+        Self { source, spec: ScanSpec { misfits: Misfits::Carry, ..spec }, schema, parts: None }
     }
 
     /// The columns alone, for SQL: a misfit in a column that a query reads is an error.
@@ -40,6 +42,7 @@ impl SourceTable {
         (which, table): (Which, TableName),
         columns: Vec<Column>,
         key: Vec<Column>,
+        parts: usize,
     ) -> Self {
         let fields: Vec<_> = columns.iter().map(Column::field).collect();
         let spec = ScanSpec {
@@ -53,7 +56,7 @@ impl SourceTable {
             misfits: Misfits::Refuse,
             rows: None,
         };
-        Self { source, spec, schema: Arc::new(Schema::new(fields)), surveyed: false }
+        Self { source, spec, schema: Arc::new(Schema::new(fields)), parts: Some(parts) }
     }
 
     /// What a full scan reads.
@@ -103,10 +106,13 @@ impl TableProvider for SourceTable {
         if let (Some(projection), Misfits::Refuse) = (projection, spec.misfits) {
             spec.columns = projection.iter().map(|i| self.spec.columns[*i].clone()).collect();
         }
-        if !self.surveyed && !spec.key.is_empty() {
-            let survey = self.source.survey(&spec.table, &spec.key, 1).await?;
-            spec.ordered = survey.ordered;
+        if let (Some(parts), false) = (self.parts, spec.key.is_empty()) {
+            let survey = self.source.survey(&spec.table, &spec.key, parts).await?;
             spec.rows = survey.rows;
+            spec.ordered = survey.ordered;
+            if survey.ordered && parts > 1 {
+                spec.ranges = KeyRange::between(&usable_splits(&spec.key[0], survey.splits));
+            }
         }
         Ok(Arc::new(SourceScanExec::new(Arc::clone(&self.source), spec)))
     }

@@ -18,7 +18,7 @@ use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::side::Which;
 use crate::model::value::ValueRef;
-use crate::report::rows::ChangeRow;
+use crate::report::rows::{Cell, ChangeRow};
 use crate::report::text::{escape_bytes, hex};
 
 /// The header of the changes.
@@ -89,28 +89,29 @@ impl Csv {
         let live = row.shown(Which::Live)?;
         let names: Vec<&str> = match (&backup, &live, row.change) {
             (Some(cells), _, _) | (None, Some(cells), _) => {
-                cells.iter().map(|(name, _)| *name).collect()
+                cells.iter().map(|(column, _)| column.name.as_str()).collect()
             }
             (None, None, _) => Vec::new(),
-        };
-        let cell = |side: &Option<Vec<(&str, _)>>, name: &str| {
-            side.as_ref()
-                .and_then(|cells| cells.iter().find(|(n, _)| *n == name))
-                .map_or(ValueRef::Null, |(_, value)| *value)
         };
         let change = Change::as_str(row.change);
         for name in names {
             let head = [row.table(), change, &key, name].map(|t| ValueRef::Text(t.as_bytes()));
             let [table, change, key, column] = head;
-            let record = [table, change, key, column, cell(&backup, name), cell(&live, name)];
+            let record = [table, change, key, column, cell_of(&backup, name), cell_of(&live, name)];
             self.record(out, &record)?;
         }
         Ok(())
     }
 }
 
+/// The cell of a side's column; NULL where the side does not have it.
+fn cell_of<'a>(side: &Option<Vec<Cell<'a>>>, name: &str) -> ValueRef<'a> {
+    let found = side.iter().flatten().find(|(column, _)| column.name == name);
+    found.map_or(ValueRef::Null, |(_, value)| *value)
+}
+
 /// A key in one field: its cells joined with commas.
-pub fn key_text(key: &[(&str, ValueRef<'_>)]) -> String {
+pub fn key_text(key: &[Cell<'_>]) -> String {
     let cells: Vec<String> = key
         .iter()
         .map(|(_, cell)| match cell {
@@ -145,18 +146,14 @@ fn quoted(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::rows::each;
     use crate::report::rows::tests::sample;
-    use crate::report::rows::{ChangeRows, field_names};
 
     fn changes(terminal: bool) -> (String, u64) {
-        let (shape, batch) = sample();
-        let fields = field_names(&shape);
-        let rows = ChangeRows::new(&shape, &fields, &batch).unwrap();
+        let (spec, batch) = sample();
         let (mut csv, mut out) = (Csv::new(terminal), Vec::new());
         csv.header(&mut out, HEADER).unwrap();
-        for row in rows.iter() {
-            csv.change(&mut out, &row.unwrap()).unwrap();
-        }
+        each(&spec, &batch, |row| csv.change(&mut out, &row)).unwrap();
         (String::from_utf8(out).unwrap(), csv.formulas())
     }
 

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::model::side::Which;
 use crate::model::summary::{DiffSummary, GapReport, TableDiff};
 use crate::model::value::ValueRef;
-use crate::report::rows::ChangeRow;
+use crate::report::rows::{Cell, ChangeRow};
 use crate::report::text::hex;
 
 /// The version of the documents; it moves only when a reader would break.
@@ -35,8 +35,12 @@ pub fn value(cell: ValueRef<'_>) -> Json {
 }
 
 /// Cells as an object, in their order.
-pub fn object(cells: &[(&str, ValueRef<'_>)]) -> Json {
-    Json::Object(cells.iter().map(|(name, cell)| ((*name).to_owned(), value(*cell))).collect())
+pub fn object<'a>(cells: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>) -> Json {
+    Json::Object(cells.into_iter().map(|(name, cell)| (name.to_owned(), value(cell))).collect())
+}
+
+fn cells(cells: Vec<Cell<'_>>) -> Json {
+    object(cells.into_iter().map(|(column, cell)| (column.name.as_str(), cell)))
 }
 
 /// A document with `"format_version"` in front, on one line.
@@ -110,13 +114,11 @@ fn table_diff(t: &TableDiff) -> Json {
 
 /// One changed row, as a line of `--format ndjson`.
 pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>) -> Result<()> {
-    let side = |which| -> Result<Json> {
-        Ok(row.shown(which)?.map_or(Json::Null, |cells| object(&cells)))
-    };
+    let side = |which| -> Result<Json> { Ok(row.shown(which)?.map_or(Json::Null, cells)) };
     let body = json!({
         "table": row.table(),
         "change": row.change.as_str(),
-        "key": object(&row.key()?),
+        "key": cells(row.key()?),
         "backup": side(Which::Backup)?,
         "live": side(Which::Live)?,
     });
@@ -133,8 +135,8 @@ pub fn gaps(out: &mut dyn Write, report: &GapReport) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::rows::each;
     use crate::report::rows::tests::sample;
-    use crate::report::rows::{ChangeRows, field_names};
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -155,7 +157,7 @@ mod tests {
             ("blob", ValueRef::Blob(b"\x00\x01")),
         ];
         insta::assert_snapshot!(
-            text(|out| line(out, &object(&cells)).unwrap()),
+            text(|out| line(out, &object(cells)).unwrap()),
             @r#"{"null":null,"int":9223372036854775807,"real":1.0,"minus":{"$real":"-0.0"},"inf":{"$real":"-inf"},"text":"1","bytes":{"$text":"61ff"},"blob":{"$blob":"0001"}}"#
         );
     }
@@ -171,14 +173,8 @@ mod tests {
 
     #[test]
     fn a_change_is_a_line() {
-        let (shape, batch) = sample();
-        let fields = field_names(&shape);
-        let rows = ChangeRows::new(&shape, &fields, &batch).unwrap();
-        let shown = text(|out| {
-            for row in rows.iter() {
-                change(out, &row.unwrap()).unwrap();
-            }
-        });
+        let (spec, batch) = sample();
+        let shown = text(|out| each(&spec, &batch, |row| change(out, &row)).unwrap());
         insta::assert_snapshot!(shown, @r#"
         {"table":"events","change":"missing","key":{"id":1},"backup":{"id":1,"title":"=1+2\u202e\r\n"},"live":null}
         {"table":"events","change":"changed","key":{"id":2},"backup":{"title":"old, \"x\""},"live":{"title":{"$blob":"dead"}}}

@@ -1,184 +1,73 @@
-//! Reads the rows of change batches, for every format that lists them.
+//! One row of a change batch, as every format that lists rows wants it.
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::UInt8Type;
+use arrow::array::RecordBatch;
 
-use crate::error::{Error, Result};
-use crate::model::change::{CHANGE, Change, DIFFERS, differs, side_field};
-use crate::model::side::{Side, Which};
+use crate::diff::rows::ChangeRows;
+use crate::diff::spec::DiffSpec;
+use crate::error::Result;
+use crate::model::change::Change;
+use crate::model::side::Which;
 use crate::model::table::Column;
-use crate::model::value::{Cells, EXACT, ValueRef};
+use crate::model::value::ValueRef;
 
-/// What the change batches of one table hold.
-#[derive(Clone, Debug)]
-pub struct ChangeShape {
-    /// The table's name.
-    pub table: String,
-    /// The key's columns; both sides carry them.
-    pub key: Vec<String>,
-    /// The columns each side carries.
-    pub carried: Side<Vec<Column>>,
-    /// The columns that a bit of [`DIFFERS`] stands for, in the order of the bits.
-    pub compared: Vec<String>,
-}
-
-/// The rows of one change batch.
-#[derive(Debug)]
-pub struct ChangeRows<'a> {
-    shape: &'a ChangeShape,
-    change: &'a arrow::array::UInt8Array,
-    mask: &'a arrow::array::BinaryArray,
-    cells: Side<Cells<'a>>,
-    key: Side<Vec<usize>>,
-}
+/// A column and its cell.
+pub type Cell<'a> = (&'a Column, ValueRef<'a>);
 
 /// One row of a change batch.
 #[derive(Clone, Copy, Debug)]
 pub struct ChangeRow<'a> {
     rows: &'a ChangeRows<'a>,
+    spec: &'a DiffSpec,
     row: usize,
     /// What became of it.
     pub change: Change,
 }
 
-impl<'a> ChangeRows<'a> {
-    /// The rows of `batch`, which has the columns that `shape` says. `fields` keeps the
-    /// batch's field names, from [`field_names`].
-    pub fn new(
-        shape: &'a ChangeShape,
-        fields: &'a Side<Vec<String>>,
-        batch: &'a RecordBatch,
-    ) -> Result<Self> {
-        let missing = || Error::failed("a batch of changes lacks its columns");
-        let column = |name| batch.column_by_name(name).ok_or_else(missing);
-        let change = column(CHANGE)?.as_primitive_opt::<UInt8Type>().ok_or_else(missing)?;
-        let mask = column(DIFFERS)?.as_binary_opt::<i32>().ok_or_else(missing)?;
-        let cells = |which| {
-            let columns = shape.carried.get(which).iter().zip(fields.get(which));
-            Cells::new(
-                batch,
-                columns.map(|(c, field)| (field.as_str(), c.name.as_str(), c.carrier)),
-                &side_field(which, EXACT),
-            )
-        };
-        let key = |which| {
-            shape
-                .key
-                .iter()
-                .map(|name| {
-                    let carried: &Vec<Column> = shape.carried.get(which);
-                    carried.iter().position(|c| c.name == *name).ok_or_else(missing)
-                })
-                .collect::<Result<Vec<_>>>()
-        };
-        Ok(Self {
-            shape,
-            change,
-            mask,
-            cells: Side { backup: cells(Which::Backup)?, live: cells(Which::Live)? },
-            key: Side { backup: key(Which::Backup)?, live: key(Which::Live)? },
-        })
+/// Calls `visit` with each row of a batch that a diff by `spec` gave.
+pub fn each(
+    spec: &DiffSpec,
+    batch: &RecordBatch,
+    mut visit: impl FnMut(ChangeRow<'_>) -> Result<()>,
+) -> Result<()> {
+    let rows = ChangeRows::new(spec, batch)?;
+    for row in 0..rows.len() {
+        visit(ChangeRow { rows: &rows, spec, row, change: rows.change(row)? })?;
     }
-
-    /// The rows, in the batch's order.
-    pub fn iter(&'a self) -> impl Iterator<Item = Result<ChangeRow<'a>>> {
-        (0..self.change.len()).map(|row| {
-            let change = Change::from_code(self.change.value(row))
-                .ok_or_else(|| Error::failed("a batch of changes holds an unknown change"))?;
-            Ok(ChangeRow { rows: self, row, change })
-        })
-    }
-}
-
-/// The field names in a change batch, for [`ChangeRows::new`].
-pub fn field_names(shape: &ChangeShape) -> Side<Vec<String>> {
-    let names = |which| {
-        let carried: &Vec<Column> = shape.carried.get(which);
-        carried.iter().map(|c| side_field(which, &c.name)).collect()
-    };
-    Side { backup: names(Which::Backup), live: names(Which::Live) }
+    Ok(())
 }
 
 impl<'a> ChangeRow<'a> {
-    /// The side that the row's key is read from.
-    fn keyed_by(&self) -> Which {
-        match self.change {
-            Change::Extra => Which::Live,
-            Change::Missing | Change::Changed => Which::Backup,
-            Change::Ambiguous => {
-                let backup = self.key_of(Which::Backup);
-                let absent =
-                    backup.is_ok_and(|cells| cells.iter().all(|(_, value)| value.is_null()));
-                if absent { Which::Live } else { Which::Backup }
-            }
-        }
+    /// The live table's name.
+    pub fn table(&self) -> &'a str {
+        &self.spec.table.live.name
     }
 
-    /// The key's columns and cells.
-    pub fn key(&self) -> Result<Vec<(&'a str, ValueRef<'a>)>> {
-        self.key_of(self.keyed_by())
-    }
-
-    /// The key as live writes it; NULLs when live does not have the row.
-    pub fn key_live(&self) -> Result<Vec<(&'a str, ValueRef<'a>)>> {
-        self.key_of(Which::Live)
-    }
-
-    fn key_of(&self, which: Which) -> Result<Vec<(&'a str, ValueRef<'a>)>> {
-        let columns = self.rows.shape.key.iter().zip(self.rows.key.get(which));
-        columns
-            .map(|(name, &at)| Ok((name.as_str(), self.rows.cells.get(which).get(self.row, at)?)))
-            .collect()
-    }
-
-    /// True when this side has the row.
-    pub fn has(&self, which: Which) -> bool {
-        match (self.change, which) {
-            (Change::Missing, Which::Live) | (Change::Extra, Which::Backup) => false,
-            (Change::Ambiguous, which) => {
-                self.key_of(which).is_ok_and(|cells| cells.iter().any(|(_, v)| !v.is_null()))
-            }
-            _ => true,
-        }
-    }
-
-    /// The names of the columns that differ; empty but for a changed row.
-    pub fn differing(&self) -> Vec<&'a str> {
-        if self.change != Change::Changed
-            || !arrow::array::Array::is_valid(self.rows.mask, self.row)
-        {
-            return Vec::new();
-        }
-        let mask = self.rows.mask.value(self.row);
-        let compared = self.rows.shape.compared.iter().enumerate();
-        compared.filter(|(bit, _)| differs(mask, *bit)).map(|(_, name)| name.as_str()).collect()
+    /// The key's cells.
+    pub fn key(&self) -> Result<Vec<Cell<'a>>> {
+        self.rows.key(self.row)
     }
 
     /// All the cells that a side carries.
-    pub fn cells(&self, which: Which) -> Result<Vec<(&'a str, ValueRef<'a>)>> {
-        let columns = self.rows.shape.carried.get(which).iter().enumerate();
-        columns
-            .map(|(at, c)| Ok((c.name.as_str(), self.rows.cells.get(which).get(self.row, at)?)))
-            .collect()
+    pub fn cells(&self, which: Which) -> Result<Vec<Cell<'a>>> {
+        self.rows.image(self.row, which)
     }
 
     /// The cells worth showing of a side: all for a row only one side has, for a changed
     /// row those that differ. `None` when the side does not have the row.
-    pub fn shown(&self, which: Which) -> Result<Option<Vec<(&'a str, ValueRef<'a>)>>> {
-        if !self.has(which) {
+    pub fn shown(&self, which: Which) -> Result<Option<Vec<Cell<'a>>>> {
+        if !self.rows.has(self.row, which) {
             return Ok(None);
         }
         let mut cells = self.cells(which)?;
         if self.change == Change::Changed {
-            let differing = self.differing();
-            cells.retain(|(name, _)| differing.contains(name));
+            let differing: Vec<&str> = self
+                .rows
+                .differs(self.row)
+                .map(|pair| self.spec.compare[pair].get(which).name.as_str())
+                .collect();
+            cells.retain(|(column, _)| differing.contains(&column.name.as_str()));
         }
         Ok(Some(cells))
-    }
-
-    /// The table's name.
-    pub fn table(&self) -> &'a str {
-        &self.rows.shape.table
     }
 }
 
@@ -190,8 +79,9 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::model::change::change_schema;
-    use crate::model::table::{Affinity, Carrier, Collation};
-    use crate::model::value::push_exact;
+    use crate::model::side::Side;
+    use crate::model::table::{Affinity, Carrier, Collation, TableName};
+    use crate::model::value::{Value, push_exact};
 
     pub(crate) fn column(name: &str, carrier: Carrier) -> Column {
         let (declared, affinity) = match carrier {
@@ -215,14 +105,17 @@ pub(crate) mod tests {
     }
 
     /// A missing row 1, a changed row 2 (title differs: live has a blob), an extra row 3.
-    pub(crate) fn sample() -> (ChangeShape, RecordBatch) {
+    pub(crate) fn sample() -> (DiffSpec, RecordBatch) {
         let columns = vec![column("id", Carrier::Int), column("title", Carrier::Text)];
-        let shape = ChangeShape {
-            table: "events".to_owned(),
-            key: vec!["id".to_owned()],
-            carried: Side { backup: columns.clone(), live: columns.clone() },
-            compared: vec!["title".to_owned()],
-        };
+        let table = TableName::bare("events");
+        let title = column("title", Carrier::Text);
+        let spec = DiffSpec::new(
+            Side { backup: table.clone(), live: table },
+            vec![column("id", Carrier::Int)],
+            vec![Side { backup: title.clone(), live: title.clone() }],
+            Side { backup: vec![title.clone()], live: vec![title] },
+        )
+        .unwrap();
         let mut exact = Vec::new();
         push_exact(&mut exact, "title", ValueRef::Blob(&[0xde, 0xad]));
         let arrays: Vec<ArrayRef> = vec![
@@ -236,22 +129,28 @@ pub(crate) mod tests {
             Arc::new(BinaryArray::from(vec![None, Some(&exact[..]), None])),
         ];
         let schema = change_schema(Side { backup: &columns, live: &columns });
-        (shape, RecordBatch::try_new(schema, arrays).unwrap())
+        (spec, RecordBatch::try_new(schema, arrays).unwrap())
     }
 
     #[test]
     fn changed_rows_show_what_differs() {
-        let (shape, batch) = sample();
-        let fields = field_names(&shape);
-        let rows = ChangeRows::new(&shape, &fields, &batch).unwrap();
-        let rows: Vec<ChangeRow<'_>> = rows.iter().map(Result::unwrap).collect();
-        assert_eq!(rows[1].differing(), ["title"]);
-        assert_eq!(
-            rows[1].shown(Which::Live).unwrap().unwrap(),
-            [("title", ValueRef::Blob(&[0xde, 0xad]))],
-            "a misfit comes out of the exact cells"
-        );
-        assert!(rows[0].shown(Which::Live).unwrap().is_none());
-        assert_eq!(rows[2].key().unwrap(), [("id", ValueRef::Int(3))]);
+        let (spec, batch) = sample();
+        let mut seen = Vec::new();
+        each(&spec, &batch, |row| {
+            let side = |which| -> Result<Option<Vec<(String, Value)>>> {
+                let cells = row.shown(which)?;
+                let owned = |(c, v): Cell<'_>| (c.name.clone(), v.to_owned());
+                Ok(cells.map(|cells| cells.into_iter().map(owned).collect()))
+            };
+            seen.push((row.change, row.key()?[0].1.to_owned(), side(Which::Live)?));
+            Ok(())
+        })
+        .unwrap();
+        let title = |v| vec![("title".to_owned(), v)];
+        assert_eq!(seen[0], (Change::Missing, Value::Int(1), None));
+        let exact = Value::Blob(vec![0xde, 0xad]);
+        assert_eq!(seen[1], (Change::Changed, Value::Int(2), Some(title(exact))));
+        let whole = [vec![("id".to_owned(), Value::Int(3))], title(Value::Text(vec![]))].concat();
+        assert_eq!(seen[2], (Change::Extra, Value::Int(3), Some(whole)));
     }
 }

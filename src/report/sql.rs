@@ -17,7 +17,8 @@ use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::{Affinity, Collation, Column};
 use crate::model::value::{Cells, EXACT, ValueRef};
-use crate::report::rows::{ChangeRow, ChangeShape};
+use crate::report::csv::key_text;
+use crate::report::rows::{Cell, ChangeRow};
 use crate::report::text::{count, elide, escape, escape_bytes, hex};
 
 /// A quoted identifier.
@@ -126,7 +127,9 @@ pub fn batch(out: &mut dyn Write, plan: &TablePlan, batch: &Batch) -> Result<()>
         let guards: Vec<String> =
             plan.before.iter().zip(&was).map(|(c, v)| guard(c, v.as_ref())).collect();
         match plan.op {
-            Op::Insert => insert(out, &table, &plan.after, will.iter().map(|v| v.as_ref()))?,
+            Op::Insert => {
+                insert(out, &table, plan.after.iter().zip(will.iter().map(|v| v.as_ref())))?
+            }
             Op::Delete => writeln!(out, "DELETE FROM {table} WHERE {};", guards.join(" AND "))?,
             Op::Update => {
                 let sets: Vec<String> = plan
@@ -146,12 +149,10 @@ pub fn batch(out: &mut dyn Write, plan: &TablePlan, batch: &Batch) -> Result<()>
 fn insert<'a>(
     out: &mut dyn Write,
     table: &str,
-    columns: &[Column],
-    cells: impl Iterator<Item = ValueRef<'a>>,
+    cells: impl IntoIterator<Item = Cell<'a>>,
 ) -> Result<()> {
-    let (names, values): (Vec<String>, Vec<String>) = columns
-        .iter()
-        .zip(cells)
+    let (names, values): (Vec<String>, Vec<String>) = cells
+        .into_iter()
         .filter(|(column, _)| !column.generated)
         .map(|(column, cell)| (identifier(&column.name), literal(cell)))
         .unzip();
@@ -166,35 +167,30 @@ fn update(out: &mut dyn Write, table: &str, sets: &[String], guards: &[String]) 
 
 /// The statement that takes one changed row back to the backup: an INSERT for a missing
 /// row, a guarded UPDATE of the differing columns for a changed one. Extra rows stay.
-pub fn change(out: &mut dyn Write, shape: &ChangeShape, row: &ChangeRow<'_>) -> Result<()> {
-    let table = identifier(&shape.table);
+pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>) -> Result<()> {
+    let table = identifier(row.table());
     match row.change {
-        Change::Missing => {
-            let cells = row.cells(Which::Backup)?;
-            insert(out, &table, &shape.carried.backup, cells.iter().map(|(_, v)| *v))
-        }
+        Change::Missing => insert(out, &table, row.cells(Which::Backup)?),
         Change::Changed => {
-            let (backup, live) = (row.shown(Which::Backup)?, row.shown(Which::Live)?);
-            let column = |name: &str| shape.carried.live.iter().find(|c| c.name == name);
+            let backup = row.shown(Which::Backup)?.unwrap_or_default();
+            let live = row.shown(Which::Live)?.unwrap_or_default();
             let sets: Vec<String> = backup
                 .iter()
-                .flatten()
-                .filter(|(name, _)| column(name).is_some_and(|c| !c.generated))
-                .map(|(name, v)| format!("{} = {}", identifier(name), literal(*v)))
+                .filter(|(column, _)| !column.generated)
+                .map(|(column, v)| format!("{} = {}", identifier(&column.name), literal(*v)))
                 .collect();
             if sets.is_empty() {
                 return Ok(());
             }
-            let seen = row.key_live()?.into_iter().chain(live.into_iter().flatten());
-            let guards: Vec<String> =
-                seen.filter_map(|(name, v)| column(name).map(|column| guard(column, v))).collect();
+            let seen = row.key()?.into_iter().chain(live);
+            let guards: Vec<String> = seen.map(|(column, v)| guard(column, v)).collect();
             update(out, &table, &sets, &guards)
         }
         Change::Ambiguous => {
             writeln!(
                 out,
                 "-- left alone, the key is ambiguous: {}",
-                escape(&crate::report::csv::key_text(&row.key()?))
+                escape(&key_text(&row.key()?))
             )?;
             Ok(())
         }
@@ -207,8 +203,8 @@ mod tests {
     use super::*;
     use crate::model::table::Carrier;
     use crate::model::value::Value;
+    use crate::report::rows::each;
     use crate::report::rows::tests::{column, sample};
-    use crate::report::rows::{ChangeRows, field_names};
 
     #[test]
     fn w3_values_that_clients_bend_are_hex() {
@@ -270,13 +266,9 @@ mod tests {
 
     #[test]
     fn changes_become_guarded_statements() {
-        let (shape, batch) = sample();
-        let fields = field_names(&shape);
-        let rows = ChangeRows::new(&shape, &fields, &batch).unwrap();
+        let (spec, batch) = sample();
         let mut out = Vec::new();
-        for row in rows.iter() {
-            change(&mut out, &shape, &row.unwrap()).unwrap();
-        }
+        each(&spec, &batch, |row| change(&mut out, &row)).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
         INSERT INTO "events" ("id", "title") VALUES (1, CAST(X'3d312b32e280ae0d0a' AS TEXT) /* =1+2\u{202e}\r\n */);
         UPDATE "events" SET "title" = 'old, "x"' WHERE "id" IS 2 AND "title" IS X'dead' AND typeof("title") = 'blob';

@@ -1,3 +1,19 @@
 //! Backups as files: one file a format; `detect` knows the signs.
+//!
+//! Every format ends as tables of Parquet files in [`files`]: Parquet is read as it lies,
+//! text formats are staged as Parquet once. A SQLite file is read by its engine.
 
+pub mod detect;
+pub mod dress;
+pub mod file;
+pub mod files;
+pub mod folder;
+pub mod guard;
+pub mod keys;
 pub mod manifest;
+pub mod parquet;
+pub mod snapshot;
+pub mod sqlite;
+
+#[cfg(test)]
+mod tests;

@@ -106,10 +106,11 @@ impl CarrierBuilder {
 
 /// The EXACT column of a batch of `rows` rows: the misfits of its columns, the cells of a
 /// row in the order of the column names.
-pub fn exact_column<'a>(
-    columns: impl IntoIterator<Item = (&'a Column, &'a Carried)>,
+pub fn exact_column<'a, 'b>(
+    columns: impl IntoIterator<Item = (&'a Column, &'b Carried)>,
     rows: usize,
 ) -> BinaryArray {
+    let columns: Vec<(&Column, &Carried)> = columns.into_iter().collect();
     let mut cells: Vec<(usize, &str, &Value)> = columns
         .into_iter()
         .flat_map(|(column, carried)| {

@@ -46,7 +46,7 @@ pub fn natural_carrier(data_type: &DataType) -> Carrier {
     }
 }
 
-/// Fits a whole column. The array's rows are the rows from [`Place::first_row`] on.
+/// Fits a whole column. The array's rows are the [`Place::rows`] of the file.
 pub fn fit(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
     match array.data_type() {
         DataType::Null => Ok(CarrierBuilder::nulls(place.column.carrier, array.len())),

@@ -13,16 +13,35 @@ pub struct Place<'a> {
     pub table: &'a TableName,
     /// The column as live has it.
     pub column: &'a Column,
-    /// The number of the array's first row in the file, counted from 0.
-    pub first_row: u64,
+    /// Which rows of the file the array's rows are.
+    pub rows: Rows<'a>,
     /// What was read in another dress than live's.
     pub tally: &'a mut Tally,
+}
+
+/// The numbers of an array's rows in the file, counted from 0.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// Consecutive from this one on.
+    From(u64),
+    /// These.
+    At(&'a [u64]),
+}
+
+impl Rows<'_> {
+    fn number(self, row: usize) -> Option<u64> {
+        match self {
+            Rows::From(first) => Some(first + row as u64),
+            Rows::At(rows) => rows.get(row).copied(),
+        }
+    }
 }
 
 impl Place<'_> {
     /// The error for a value that live's column can't hold exactly.
     pub fn unfit(&self, row: usize, found: impl Display) -> Error {
-        self.refusal(&format!(" in row {}", self.first_row + row as u64 + 1), found)
+        let row = self.rows.number(row).map(|n| format!(" in row {}", n + 1));
+        self.refusal(&row.unwrap_or_default(), found)
     }
 
     /// The error for a column none of whose values live's column can hold.

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::fit::carry::{Carried, exact_column};
 use crate::fit::cell::{FileHabits, Tag};
 use crate::fit::notes::{Habit, Tally};
-use crate::fit::place::Place;
+use crate::fit::place::{Place, Rows};
 use crate::fit::{cell, foreign};
 use crate::model::table::{
     Affinity, Carrier, Collation, Column, Fraction, TableName, TimeForm, Zone,
@@ -101,7 +101,7 @@ fn fit(array: impl Into<ArrayRef>, column: &Column) -> Result<(Vec<Value>, Tally
     let mut tally = Tally::default();
     let carried = foreign::fit(
         &array,
-        &mut Place { table: &table, column, first_row: 0, tally: &mut tally },
+        &mut Place { table: &table, column, rows: Rows::From(0), tally: &mut tally },
     )?;
     assert_eq!(carried.array.len(), array.len());
     Ok((values(&carried, column), tally))
@@ -122,7 +122,7 @@ fn cells(
         .collect();
     let table = TableName::bare("t");
     let mut tally = Tally::default();
-    let mut place = Place { table: &table, column, first_row: 0, tally: &mut tally };
+    let mut place = Place { table: &table, column, rows: Rows::From(0), tally: &mut tally };
     let carried = cell::fit(&staged, "c", habits, &mut place)?;
     Ok((values(&carried, column), tally))
 }

@@ -1,0 +1,593 @@
+//! What a path is as a backup, and by which signs; opening it.
+//!
+//! ```text
+//! restorekit.json                                 a snapshot of ours
+//! folders with restorekit.json below              snapshots of ours: the newest, or latest~N
+//! "SQLite format 3\0" at the start                a SQLite file
+//! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or latest~N
+//! <table>.parquet, .jsonl, .json, .csv            loose files
+//! ```
+//!
+//! Two answers are an error that names both: a guess here would restore the wrong rows.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, FixedOffset};
+
+use crate::backup::file::{regular, unreadable};
+use crate::backup::files::{self, Content, Files, TableFile, shown};
+use crate::backup::folder::{self, Candidate, Loose, Named, Take};
+use crate::backup::guard::{Limits, blocking};
+use crate::backup::manifest::MANIFEST;
+use crate::backup::snapshot::{self, Snapshot};
+use crate::backup::sqlite;
+use crate::error::{Error, Result};
+use crate::model::origin::Origin;
+use crate::model::table::TableName;
+use crate::source::Source;
+
+/// A backup as the user names it.
+#[derive(Clone, Debug, Default)]
+pub struct BackupSpec {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Which of several: 0 is the newest, 1 the one before; `None` when not said.
+    pub latest: Option<usize>,
+    /// The live database's name, which picks one of several databases.
+    pub database: Option<String>,
+    /// How many parts are read at once.
+    pub parallelism: usize,
+    /// What one table may expand to, where the user raised it.
+    pub max_expanded_bytes: Option<u64>,
+}
+
+impl BackupSpec {
+    /// Reads `path`, `path@latest` or `path@latest~N`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let whole = Self { path: text.into(), parallelism: 1, ..Self::default() };
+        let Some((path, selector)) = text.rsplit_once("@latest") else { return Ok(whole) };
+        if fs::symlink_metadata(text).is_ok() {
+            return Ok(whole);
+        }
+        let back = match selector {
+            "" => 0,
+            _ => selector.strip_prefix('~').and_then(|n| n.parse().ok()).ok_or_else(|| {
+                Error::usage(format!("@latest{selector} names no backup"))
+                    .hint("write @latest, or @latest~1 for the one before it")
+            })?,
+        };
+        Ok(Self { path: path.into(), latest: Some(back), ..whole })
+    }
+
+    /// The caps on expanding it.
+    pub fn limits(&self) -> Limits {
+        match self.max_expanded_bytes {
+            Some(max_expanded_bytes) => Limits { max_expanded_bytes, max_ratio: u64::MAX },
+            None => Limits::default(),
+        }
+    }
+}
+
+/// What a path turned out to be.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The layout.
+    pub layout: Layout,
+    /// The signs that were seen.
+    pub why: Vec<String>,
+    /// What a person should know before relying on it.
+    pub warnings: Vec<String>,
+    /// The older backups beside the chosen one, newest first.
+    pub older: Vec<PathBuf>,
+}
+
+/// The layouts that are read.
+#[derive(Clone, Debug)]
+pub enum Layout {
+    /// A snapshot of ours.
+    Snapshot(Box<Snapshot>),
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// Tables as files.
+    Tables {
+        /// The kind in words.
+        kind: &'static str,
+        /// The file or folder.
+        location: PathBuf,
+        /// When it was taken.
+        taken_at: Option<DateTime<FixedOffset>>,
+        /// The tables.
+        tables: Vec<Candidate>,
+    },
+}
+
+impl Layout {
+    /// The kind in words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Layout::Snapshot(_) => "restorekit snapshot",
+            Layout::Sqlite(_) => "SQLite file",
+            Layout::Tables { kind, .. } => kind,
+        }
+    }
+
+    /// The file or folder that is read.
+    pub fn location(&self) -> &Path {
+        match self {
+            Layout::Snapshot(snapshot) => &snapshot.folder,
+            Layout::Sqlite(path) => path,
+            Layout::Tables { location, .. } => location,
+        }
+    }
+
+    /// When it was taken, where that is known.
+    pub fn taken_at(&self) -> Option<DateTime<FixedOffset>> {
+        match self {
+            Layout::Snapshot(snapshot) => Some(snapshot.taken_at),
+            Layout::Sqlite(_) => None,
+            Layout::Tables { taken_at, .. } => *taken_at,
+        }
+    }
+}
+
+/// Opens a backup.
+pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
+    let found = find(spec).await?;
+    open(found, spec).await
+}
+
+/// Says what a backup is, without opening it; see [`recognise`].
+pub async fn find(spec: &BackupSpec) -> Result<Found> {
+    let own = spec.clone();
+    blocking(&spec.path, move || recognise(&own)).await
+}
+
+/// Opens what was found.
+pub async fn open(found: Found, spec: &BackupSpec) -> Result<Arc<dyn Source>> {
+    let limits = spec.limits();
+    match found.layout {
+        Layout::Sqlite(path) => sqlite::open(&path, spec.parallelism.max(1)).await,
+        Layout::Snapshot(snapshot) => Ok(Arc::new(snapshot.source(limits, found.warnings)?)),
+        Layout::Tables { kind, location, taken_at, tables } => {
+            let path = location.clone();
+            let files = table_files(&location, tables);
+            let mut warnings = found.warnings;
+            let (files, more) = blocking(&path, move || {
+                let more = files.iter().flat_map(|f| files::warnings(f, limits)).collect();
+                Ok::<(Vec<TableFile>, Vec<String>), Error>((files, more))
+            })
+            .await?;
+            warnings.extend(more);
+            let origin = Origin {
+                location: shown(&location),
+                kind: kind.into(),
+                taken_at: taken_at.map(|t| t.to_rfc3339()),
+                warnings,
+            };
+            Ok(Arc::new(Files::new(origin, files, None, limits)))
+        }
+    }
+}
+
+/// The tables' files. No link may lead out of `location` when that is a folder.
+pub(crate) fn table_files(location: &Path, tables: Vec<Candidate>) -> Vec<TableFile> {
+    let folder = location.is_dir().then(|| location.to_owned());
+    tables
+        .into_iter()
+        .map(|table| TableFile {
+            name: TableName::bare(table.table),
+            path: table.path,
+            folder: folder.clone(),
+            content: Content::Parquet,
+        })
+        .collect()
+}
+
+/// Says what a path is: the one layout whose signs it bears. Blocks.
+pub fn recognise(spec: &BackupSpec) -> Result<Found> {
+    let path = &spec.path;
+    let metadata = fs::metadata(path).map_err(|e| {
+        unreadable(path, e).hint("give --backup the path of a file or folder that exists")
+    })?;
+    if !metadata.is_dir() {
+        regular(path, None)?;
+        if path.ends_with(MANIFEST) {
+            let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+            return recognise(&BackupSpec { path: folder, ..spec.clone() });
+        }
+        if spec.latest.is_some() {
+            return Err(Error::usage(format!(
+                "{} is one file; @latest picks from a folder of backups",
+                path.display()
+            )));
+        }
+        return file(path, metadata.len());
+    }
+    let mut answers = answers(path)?;
+    match answers.len() {
+        0 => Err(Error::failed(format!(
+            "the folder {} holds no backup that restorekit knows",
+            path.display()
+        ))
+        .hint("it reads its own snapshots, SQLite files, <table>.parquet, .jsonl, .json and .csv")),
+        1 => answers.remove(0).choose(spec),
+        _ => {
+            let (a, b) = (answers[0].sign(path), answers[1].sign(path));
+            Err(Error::usage(format!("the folder {} is {a}, and it is {b}", path.display()))
+                .hint("give the path of the one that is meant"))
+        }
+    }
+}
+
+/// A layout that a folder has the signs of.
+enum Answer {
+    Ours,
+    Snapshots(Vec<PathBuf>),
+    Sqlite(Vec<PathBuf>),
+    Take(Take),
+    Formats(Vec<PathBuf>),
+    Database(Vec<Take>),
+    Databases(Vec<(PathBuf, Vec<Take>)>),
+    Loose(Loose),
+}
+
+fn answers(path: &Path) -> Result<Vec<Answer>> {
+    let mut answers = Vec::new();
+    let ours = snapshot::is_snapshot(path);
+    if ours {
+        answers.push(Answer::Ours);
+    } else {
+        let snapshots = snapshot::folders(path)?;
+        if !snapshots.is_empty() {
+            answers.push(Answer::Snapshots(snapshots));
+        }
+    }
+    let sqlite = sqlite_files(path)?;
+    if !sqlite.is_empty() {
+        answers.push(Answer::Sqlite(sqlite));
+    }
+    if !ours {
+        let formats = folder::formats(path);
+        if let Some(take) = folder::take(path) {
+            answers.push(Answer::Take(take));
+        } else if !formats.is_empty() {
+            let named: Vec<&Path> = formats.iter().map(PathBuf::as_path).collect();
+            if !folder::loose(&named)?.tables.is_empty() {
+                answers.push(Answer::Formats(formats));
+            }
+        }
+        let takes = folder::takes(path)?;
+        if !takes.is_empty() {
+            answers.push(Answer::Database(takes));
+        }
+        let databases = folder::databases(path)?;
+        if !databases.is_empty() {
+            answers.push(Answer::Databases(databases));
+        }
+    }
+    let loose = folder::loose(&[path])?;
+    if !loose.tables.is_empty() {
+        answers.push(Answer::Loose(loose));
+    }
+    Ok(answers)
+}
+
+impl Answer {
+    /// The sign that was seen, after "it is".
+    fn sign(&self, path: &Path) -> String {
+        let within = |inner: &Path| inner.strip_prefix(path).unwrap_or(inner).display().to_string();
+        match self {
+            Answer::Ours => format!("a restorekit snapshot ({MANIFEST} is there)"),
+            Answer::Snapshots(folders) => {
+                format!(
+                    "a folder of restorekit snapshots ({} has a {MANIFEST})",
+                    within(&folders[0])
+                )
+            }
+            Answer::Sqlite(files) => {
+                format!("a folder of SQLite files ({} begins like one)", within(&files[0]))
+            }
+            Answer::Take(take) => format!(
+                "a dated take of a database (its name is a time, {})",
+                take.taken_at.format("%F %T")
+            ),
+            Answer::Formats(formats) => {
+                format!("a folder of tables by format ({}/ is there)", within(&formats[0]))
+            }
+            Answer::Database(takes) => format!(
+                "a database's folder of dated takes ({} has a format folder)",
+                within(&takes[0].folder)
+            ),
+            Answer::Databases(databases) => format!(
+                "a root of databases with dated takes ({} is one)",
+                within(&databases[0].1[0].folder)
+            ),
+            Answer::Loose(loose) => {
+                format!("a folder of table files ({} is there)", within(&loose.tables[0].path))
+            }
+        }
+    }
+
+    fn choose(self, spec: &BackupSpec) -> Result<Found> {
+        let why = vec![format!("it is {}", self.sign(&spec.path))];
+        let many =
+            matches!(self, Answer::Snapshots(_) | Answer::Database(_) | Answer::Databases(_));
+        if spec.latest.is_some() && !many {
+            return Err(Error::usage(format!(
+                "{} is one backup; @latest picks from a folder of backups",
+                spec.path.display()
+            )));
+        }
+        match self {
+            Answer::Ours => {
+                let layout = Layout::Snapshot(Box::new(snapshot::read(&spec.path)?));
+                Ok(Found { layout, why, warnings: Vec::new(), older: Vec::new() })
+            }
+            Answer::Snapshots(folders) => snapshots(spec, folders, why),
+            Answer::Sqlite(files) => {
+                let names: Vec<(String, PathBuf)> =
+                    files.into_iter().map(|path| (file_name(&path), path)).collect();
+                let mut warnings = Vec::new();
+                let path = pick(spec, names, "SQLite files", &mut warnings)?;
+                Ok(Found { layout: Layout::Sqlite(path), why, warnings, older: Vec::new() })
+            }
+            Answer::Take(take) => {
+                tables(take.tables()?, TAKE, take.folder, Some(take.taken_at), why)
+            }
+            Answer::Formats(formats) => {
+                let named: Vec<&Path> = formats.iter().map(PathBuf::as_path).collect();
+                tables(folder::loose(&named)?, LOOSE, spec.path.clone(), None, why)
+            }
+            Answer::Database(takes) => dated(spec, takes, why, Vec::new()),
+            Answer::Databases(databases) => {
+                let names = databases
+                    .into_iter()
+                    .map(|(folder, takes)| (file_name(&folder), takes))
+                    .collect();
+                let mut warnings = Vec::new();
+                let takes = pick(spec, names, "databases", &mut warnings)?;
+                dated(spec, takes, why, warnings)
+            }
+            Answer::Loose(loose) => tables(loose, LOOSE, spec.path.clone(), None, why),
+        }
+    }
+}
+
+const TAKE: &str = "dated folder of tables";
+const LOOSE: &str = "folder of tables";
+
+/// The newest of our snapshots of one database, or the one that `latest` says.
+fn snapshots(spec: &BackupSpec, folders: Vec<PathBuf>, why: Vec<String>) -> Result<Found> {
+    let mut warnings = Vec::new();
+    let mut databases: Vec<(String, Vec<Snapshot>)> = Vec::new();
+    let mut failure = None;
+    for folder in folders {
+        match snapshot::read(&folder) {
+            Ok(read) => {
+                let name = &read.manifest.database;
+                match databases.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, snapshots)) => snapshots.push(read),
+                    None => databases.push((name.clone(), vec![read])),
+                }
+            }
+            Err(e) => {
+                warnings.push(format!("{} is passed over: {e}", folder.display()));
+                failure = Some(e);
+            }
+        }
+    }
+    if let (true, Some(e)) = (databases.is_empty(), failure) {
+        return Err(e);
+    }
+    databases.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut snapshots = pick(spec, databases, "databases", &mut warnings)?;
+    snapshots.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.folder.cmp(&a.folder)));
+    let older = snapshots.iter().map(|s| s.folder.clone()).collect();
+    let (chosen, older) = nth(spec, snapshots, older)?;
+    Ok(Found { layout: Layout::Snapshot(Box::new(chosen)), why, warnings, older })
+}
+
+/// The newest take of a database, or the one that `latest` says.
+fn dated(
+    spec: &BackupSpec,
+    takes: Vec<Take>,
+    why: Vec<String>,
+    warnings: Vec<String>,
+) -> Result<Found> {
+    let older = takes.iter().map(|t| t.folder.clone()).collect();
+    let (take, older) = nth(spec, takes, older)?;
+    let mut found = tables(take.tables()?, TAKE, take.folder, Some(take.taken_at), why)?;
+    found.warnings.splice(0..0, warnings);
+    found.older = older;
+    Ok(found)
+}
+
+fn nth<T>(
+    spec: &BackupSpec,
+    mut all: Vec<T>,
+    mut paths: Vec<PathBuf>,
+) -> Result<(T, Vec<PathBuf>)> {
+    let back = spec.latest.unwrap_or(0);
+    if back >= all.len() {
+        return Err(Error::usage(format!(
+            "{} holds {} backups; @latest~{back} is one too far back",
+            spec.path.display(),
+            all.len()
+        )));
+    }
+    Ok((all.swap_remove(back), paths.split_off(back + 1)))
+}
+
+fn tables(
+    loose: Loose,
+    kind: &'static str,
+    location: PathBuf,
+    taken_at: Option<DateTime<FixedOffset>>,
+    why: Vec<String>,
+) -> Result<Found> {
+    if loose.tables.is_empty() {
+        return Err(Error::damaged(format!("{} holds no table", location.display()))
+            .hint("if it was being written, use the one before it: @latest~1"));
+    }
+    let warnings = loose
+        .passed_over
+        .iter()
+        .map(|path| {
+            let name = path.strip_prefix(&location).unwrap_or(path).display();
+            format!("{name} is not read: another file holds the same table")
+        })
+        .collect();
+    let layout = Layout::Tables { kind, location, taken_at, tables: loose.tables };
+    Ok(Found { layout, why, warnings, older: Vec::new() })
+}
+
+/// Picks the one called like the live database, or the only one.
+fn pick<T>(
+    spec: &BackupSpec,
+    mut named: Vec<(String, T)>,
+    what: &str,
+    warnings: &mut Vec<String>,
+) -> Result<T> {
+    let wanted = spec.database.as_deref();
+    if let Some(wanted) = wanted
+        && let Some(at) = named
+            .iter()
+            .position(|(name, _)| name == wanted)
+            .or_else(|| named.iter().position(|(name, _)| stem(name) == stem(wanted)))
+    {
+        return Ok(named.swap_remove(at).1);
+    }
+    if named.len() == 1 {
+        let (name, only) = named.swap_remove(0);
+        if let Some(wanted) = wanted {
+            warnings.push(format!("the backup is of {name}, live is called {wanted}"));
+        }
+        return Ok(only);
+    }
+    let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
+    let path = spec.path.display();
+    let none = wanted.map(|wanted| format!(", none of them called {wanted}")).unwrap_or_default();
+    let error =
+        Error::usage(format!("{path} holds {} {what}{none}: {}", names.len(), names.join(", ")));
+    Err(error.hint(format!("give the path of one, such as {path}/{}", names[0])))
+}
+
+/// A database's name without the usual extensions of its file.
+fn stem(name: &str) -> &str {
+    [".sqlite3", ".sqlite", ".db3", ".db"]
+        .into_iter()
+        .find_map(|extension| name.strip_suffix(extension))
+        .unwrap_or(name)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The SQLite files right in a folder. A live database's companions are not files of
+/// their own.
+fn sqlite_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+        let entry = entry.map_err(|e| unreadable(folder, e))?;
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|t| t.is_file())
+            && head(&path).is_ok_and(|head| head.starts_with(sqlite::MAGIC))
+        {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn head(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(512);
+    let file = File::open(path).map_err(|e| unreadable(path, e))?;
+    file.take(512).read_to_end(&mut head).map_err(|e| unreadable(path, e))?;
+    Ok(head)
+}
+
+/// What a single file is: by its first bytes, then by its name.
+fn file(path: &Path, len: u64) -> Result<Found> {
+    let shown = path.display();
+    if len == 0 {
+        return Err(Error::damaged(format!("backup file {shown} is empty")));
+    }
+    let head = head(path)?;
+    let found = |layout, why: &str| {
+        Ok(Found { layout, why: vec![why.into()], warnings: Vec::new(), older: Vec::new() })
+    };
+    let named = folder::by_name(path);
+    let one = |table: Candidate, kind| Layout::Tables {
+        kind,
+        location: path.to_owned(),
+        taken_at: None,
+        tables: vec![table],
+    };
+    if head.starts_with(sqlite::MAGIC) {
+        return found(Layout::Sqlite(path.to_owned()), "it begins with \"SQLite format 3\"");
+    }
+    if head.starts_with(b"PAR1") {
+        let table = named.unwrap_or_else(|| Candidate {
+            table: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            path: path.to_owned(),
+            named: Named::Parquet,
+        });
+        let table = Candidate { named: Named::Parquet, ..table };
+        return found(one(table, "Parquet file"), "it begins with \"PAR1\"");
+    }
+    if let Some(what) = other_tools(&head) {
+        return Err(Error::failed(format!("backup file {shown} is {what}, which is not read"))
+            .hint(
+                "load it into a SQLite file, or export the tables as Parquet, CSV or JSON lines",
+            ));
+    }
+    match named {
+        Some(table) if table.named == Named::Parquet => Err(Error::damaged(format!(
+            "backup file {shown} is named like Parquet but does not begin with \"PAR1\""
+        ))),
+        Some(table) if table.named == Named::Csv => {
+            found(one(table, "CSV file"), "its name ends like CSV")
+        }
+        Some(table) => found(one(table, "JSON lines file"), "its name ends like JSON lines"),
+        None if stem(&file_name(path)) != file_name(path) => Err(Error::damaged(format!(
+            "backup file {shown} is named like a SQLite database, but it begins with {}",
+            beginning(&head)
+        ))),
+        None => Err(Error::failed(format!(
+            "backup file {shown} is of no kind that restorekit knows"
+        ))
+        .hint("it reads its own snapshots, SQLite files, <table>.parquet, .jsonl, .json and .csv")),
+    }
+}
+
+/// What the first bytes say of files that are known and not read.
+fn other_tools(head: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(head);
+    if head.starts_with(b"PGDMP") {
+        Some("a pg_dump archive")
+    } else if text.contains("PostgreSQL database dump") {
+        Some("a PostgreSQL dump")
+    } else if text.contains("MySQL dump") || text.contains("MariaDB dump") {
+        Some("a MySQL dump")
+    } else if text.starts_with("PRAGMA foreign_keys=OFF;") {
+        Some("a SQLite .dump")
+    } else if head.starts_with(b"PK\x03\x04") {
+        Some("a zip archive")
+    } else {
+        None
+    }
+}
+
+fn beginning(head: &[u8]) -> String {
+    let start = &head[..head.len().min(16)];
+    if start.iter().all(|b| b.is_ascii_graphic() || *b == b' ' || *b == b'\n') {
+        format!("the text {:?}", String::from_utf8_lossy(start))
+    } else {
+        "other bytes than SQLite's".into()
+    }
+}

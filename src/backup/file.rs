@@ -1,0 +1,172 @@
+//! One file of a backup: a regular file, opened once for reading, read by position.
+//!
+//! The bytes come from one descriptor at given offsets, so that several threads can read
+//! at once and a file renamed over it meanwhile is not mixed in; a file that is written
+//! while it is read is noticed.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// An open file of a backup.
+#[derive(Clone, Debug)]
+pub struct BackupFile {
+    path: PathBuf,
+    file: Arc<File>,
+    len: u64,
+    modified: Option<SystemTime>,
+}
+
+impl BackupFile {
+    /// Opens a regular file. Inside `folder`, where one is given: a symbolic link that
+    /// leads out of it is refused. A FIFO, socket or device is refused unopened.
+    pub fn open(path: &Path, folder: Option<&Path>) -> Result<Self> {
+        let metadata = regular(path, folder)?;
+        let file = File::open(path).map_err(|e| unreadable(path, e))?;
+        let opened = file.metadata().map_err(|e| unreadable(path, e))?;
+        if !opened.is_file() || opened.len() != metadata.len() {
+            return Err(changed(path));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            len: opened.len(),
+            modified: opened.modified().ok(),
+        })
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.len
+    }
+
+    /// An error when the file has been written since it was opened.
+    pub fn unchanged(&self) -> Result<()> {
+        let now = self.file.metadata().map_err(|e| unreadable(&self.path, e))?;
+        if now.len() != self.len || now.modified().ok() != self.modified {
+            return Err(changed(&self.path));
+        }
+        Ok(())
+    }
+
+    /// SHA-256 of its bytes, hexadecimal.
+    pub fn sha256(&self) -> Result<String> {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        let mut at = 0;
+        loop {
+            match self.file.read_at(&mut buffer, at) {
+                Ok(0) => break,
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                    at += read as u64;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(unreadable(&self.path, e)),
+            }
+        }
+        if at != self.len {
+            return Err(changed(&self.path));
+        }
+        Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// The metadata of a regular file; an error for anything else, and for a symbolic link that leads
+/// out of `folder`.
+pub fn regular(path: &Path, folder: Option<&Path>) -> Result<Metadata> {
+    let metadata = fs::metadata(path).map_err(|e| unreadable(path, e))?;
+    if !metadata.is_file() {
+        return Err(Error::usage(format!("{} is not a regular file", path.display())));
+    }
+    if let Some(folder) = folder {
+        let real = path.canonicalize().map_err(|e| unreadable(path, e))?;
+        let home = folder.canonicalize().map_err(|e| unreadable(folder, e))?;
+        if !real.starts_with(&home) {
+            return Err(Error::refused(format!(
+                "{} is a link that leads out of the backup's folder",
+                path.display()
+            ))
+            .hint("copy the file into the folder, or give the path it leads to"));
+        }
+    }
+    Ok(metadata)
+}
+
+/// The error for a path of the backup that can't be read.
+pub fn unreadable(path: &Path, e: io::Error) -> Error {
+    let what = match e.kind() {
+        io::ErrorKind::NotFound => "does not exist",
+        io::ErrorKind::PermissionDenied => "may not be read by this user",
+        _ => "can't be read",
+    };
+    Error::failed(format!("backup path {} {what}", path.display())).because(e)
+}
+
+fn changed(path: &Path) -> Error {
+    Error::damaged(format!("backup file {} changed while it was read", path.display()))
+        .hint("run again once whatever writes it has ended")
+}
+
+impl Length for BackupFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for BackupFile {
+    type T = BufReader<Cursor>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        Ok(BufReader::new(Cursor { file: self.file.clone(), at: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.len) {
+            return Err(ParquetError::EOF(format!(
+                "{length} bytes at {start} of a file of {} bytes",
+                self.len
+            )));
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes.into())
+    }
+}
+
+/// Reads a file from a position on, without moving anyone else's.
+#[derive(Debug)]
+pub struct Cursor {
+    file: Arc<File>,
+    at: u64,
+}
+
+impl Read for Cursor {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl BackupFile {
+    /// Reads from the start.
+    pub fn reader(&self) -> Cursor {
+        Cursor { file: self.file.clone(), at: 0 }
+    }
+}

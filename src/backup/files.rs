@@ -1,0 +1,276 @@
+//! A backup of tables in files, a file a table, as a [`Source`].
+//!
+//! Nothing is read until a table is asked for. What a table needs first (its digest
+//! checked, its text staged) is done then, once, on a reading thread.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use sha2::{Digest, Sha256};
+use tokio::sync::OnceCell;
+
+use crate::backup::dress::Dress;
+use crate::backup::file::BackupFile;
+use crate::backup::guard::{Limits, blocking, caught, stream};
+use crate::backup::parquet::ParquetTable;
+use crate::error::{Error, Result};
+use crate::fit::notes::{FitNotes, Tally};
+use crate::model::origin::{Identity, Origin};
+use crate::model::table::{Column, TableName, TableSchema, scan_schema};
+use crate::source::{KeyRange, Scan, Source, Survey};
+
+/// What a table's file is.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// Parquet of any writer.
+    Parquet,
+    /// Parquet of a snapshot of ours.
+    Own {
+        /// The table when the snapshot was taken.
+        schema: Box<TableSchema>,
+        /// The file's SHA-256 by the manifest.
+        sha256: String,
+        /// The file's size by the manifest.
+        bytes: u64,
+    },
+}
+
+/// A table and its file.
+#[derive(Clone, Debug)]
+pub struct TableFile {
+    /// The table.
+    pub name: TableName,
+    /// The file.
+    pub path: PathBuf,
+    /// The folder that no link may lead out of; `None` for a file named by the user.
+    pub folder: Option<PathBuf>,
+    /// What the file is.
+    pub content: Content,
+}
+
+#[derive(Debug)]
+struct Table {
+    file: TableFile,
+    limits: Limits,
+    open: Mutex<Option<Arc<ParquetTable>>>,
+}
+
+impl Table {
+    /// Opens the table, once: blocks.
+    fn open(&self) -> Result<Arc<ParquetTable>> {
+        // Held while it is opened, so that ranges that start together open it once.
+        let mut open = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(table) = &*open {
+            return Ok(table.clone());
+        }
+        let table = Arc::new(open_table(&self.file, self.limits)?);
+        *open = Some(table.clone());
+        Ok(table)
+    }
+}
+
+/// Opens a table's file; blocks. A snapshot of ours is checked against its manifest.
+pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<ParquetTable> {
+    let file = BackupFile::open(&table.path, table.folder.as_deref())?;
+    let dress = match &table.content {
+        Content::Parquet => Dress::Foreign,
+        Content::Own { schema, sha256, bytes } => {
+            if file.size() != *bytes || file.sha256()? != *sha256 {
+                return Err(Error::damaged(format!(
+                    "backup file {} is not what its manifest says: its digest differs",
+                    table.path.display()
+                ))
+                .hint("take another snapshot as the backup: this one was changed or is torn"));
+            }
+            Dress::Own(schema.clone())
+        }
+    };
+    ParquetTable::open(table.name.clone(), file, dress, limits)
+}
+
+/// A backup of tables in files.
+#[derive(Debug)]
+pub struct Files {
+    origin: Origin,
+    tables: BTreeMap<TableName, Arc<Table>>,
+    notes: Arc<FitNotes>,
+    /// SHA-256 of the manifest, where there is one.
+    manifest: Option<String>,
+    digest: OnceCell<String>,
+}
+
+impl Files {
+    /// A backup of these tables. `manifest` is the SHA-256 of a manifest that names the
+    /// digests of all files.
+    pub fn new(
+        origin: Origin,
+        tables: Vec<TableFile>,
+        manifest: Option<String>,
+        limits: Limits,
+    ) -> Self {
+        let tables = tables
+            .into_iter()
+            .map(|file| {
+                let table = Table { file, limits, open: Mutex::default() };
+                (table.file.name.clone(), Arc::new(table))
+            })
+            .collect();
+        Self { origin, tables, notes: Arc::default(), manifest, digest: OnceCell::new() }
+    }
+
+    fn table(&self, name: &TableName) -> Result<Arc<Table>> {
+        if let Some(table) = self.tables.get(name) {
+            return Ok(table.clone());
+        }
+        let mut alike = self.tables.iter().filter(|(n, _)| n.name.eq_ignore_ascii_case(&name.name));
+        match (alike.next(), alike.next()) {
+            (Some((_, table)), None) => Ok(table.clone()),
+            _ => Err(Error::usage(format!(
+                "the backup {} has no table {name}",
+                self.origin.location
+            ))
+            .hint(format!("restorekit inspect {}", self.origin.location))),
+        }
+    }
+
+    async fn on_table<T: Send + 'static>(
+        &self,
+        name: &TableName,
+        work: impl FnOnce(&ParquetTable) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let table = self.table(name)?;
+        let path = table.file.path.clone();
+        blocking(&path, move || work(&*table.open()?)).await
+    }
+}
+
+#[async_trait]
+impl Source for Files {
+    fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>> {
+        Ok(self.tables.keys().cloned().collect())
+    }
+
+    async fn schema(&self, table: &TableName) -> Result<TableSchema> {
+        let found = self.table(table)?;
+        if let Content::Own { schema, .. } = &found.file.content {
+            return Ok((**schema).clone());
+        }
+        self.on_table(table, |table| Ok(table.schema())).await
+    }
+
+    async fn survey(&self, table: &TableName, key: &[Column], parts: usize) -> Result<Survey> {
+        let key = key.to_vec();
+        self.on_table(table, move |table| table.survey(&key, parts)).await
+    }
+
+    fn scan(&self, scan: Scan) -> Result<SendableRecordBatchStream> {
+        let table = self.table(&scan.table)?;
+        let notes = self.notes.clone();
+        let path = table.file.path.clone();
+        Ok(stream(scan_schema(&scan.columns), &path, move |send| {
+            let open = table.open()?;
+            let range = open.range(&scan.key, &scan.range)?;
+            let pairs = open.pairs(&scan.columns)?;
+            let mut tally = Tally::default();
+            let read = open.read(&pairs, range, &mut tally, |batch, _| Ok(send(batch)));
+            notes.record(open.name(), &part(&scan.range), &tally);
+            read
+        }))
+    }
+
+    fn has_random_access(&self) -> bool {
+        false
+    }
+
+    async fn fetch(
+        &self,
+        table: &TableName,
+        columns: &[Column],
+        key: &[Column],
+        keys: &RecordBatch,
+    ) -> Result<RecordBatch> {
+        let (columns, key, keys) = (columns.to_vec(), key.to_vec(), keys.clone());
+        // What a fetch finds, a scan has counted or will count.
+        self.on_table(table, move |t| t.fetch(&columns, &key, &keys, &mut Tally::default())).await
+    }
+
+    async fn digest(&self) -> Result<Option<String>> {
+        if let Some(manifest) = &self.manifest {
+            return Ok(Some(manifest.clone()));
+        }
+        let digest = self.digest.get_or_try_init(|| {
+            let files: Vec<TableFile> = self.tables.values().map(|t| t.file.clone()).collect();
+            let path = PathBuf::from(&self.origin.location);
+            async move { blocking(&path, move || digest_of(&files)).await }
+        });
+        Ok(Some(digest.await?.clone()))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.lines()
+    }
+
+    async fn release(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// SHA-256 over the tables' names and their files' digests.
+fn digest_of(files: &[TableFile]) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for table in files {
+        let file = BackupFile::open(&table.path, table.folder.as_deref())?;
+        hasher.update(table.name.to_string().as_bytes());
+        hasher.update([0]);
+        hasher.update(file.sha256()?.as_bytes());
+        hasher.update([0]);
+    }
+    Ok(hex(&hasher.finalize()))
+}
+
+/// Bytes as hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn part(range: &KeyRange) -> String {
+    format!("{:?}..{:?}", range.lower, range.upper)
+}
+
+/// What a foreign Parquet file leaves to be wished: a warning or none. A file that can't
+/// be opened warns of that; reading its table is the error.
+pub(crate) fn warnings(table: &TableFile, limits: Limits) -> Vec<String> {
+    let name = &table.name;
+    let looked = caught(&table.path, || {
+        let open = open_table(table, limits)?;
+        let nested = open
+            .nested()
+            .into_iter()
+            .map(|column| format!("{name}.{column} is nested, and is not compared"));
+        let mut warnings: Vec<String> = nested.collect();
+        if open.unchecksummed()? {
+            warnings.push(format!(
+                "{name}: unchecksummed Parquet pages, so flipped bits may go unseen"
+            ));
+        }
+        Ok(warnings)
+    });
+    looked.unwrap_or_else(|e| vec![format!("{name} can't be opened: {e}")])
+}
+
+/// The location of a path as screens show it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,355 @@
+//! One table in one Parquet file: the reader under every Parquet-based layout.
+//!
+//! It reads by name, in row ranges, and gives live's columns ([`Dress`]). Page checksums
+//! are verified where the file has them (Apache Parquet format, "Checksumming"); whether
+//! it has is told by [`ParquetTable::unchecksummed`].
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::DataType;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::reader::ChunkReader;
+
+use crate::backup::dress::{Dress, Pair};
+use crate::backup::file::BackupFile;
+use crate::backup::guard::{Limits, Meter, caught, too_large};
+use crate::backup::keys::KeyIndex;
+use crate::error::{Error, Result};
+use crate::fit::foreign::{is_plain, natural_carrier};
+use crate::fit::notes::Tally;
+use crate::fit::place::Rows;
+use crate::model::table::{
+    Affinity, Carrier, Collation, Column, TableKind, TableName, TableSchema,
+};
+use crate::model::value::EXACT;
+
+/// Rows of a batch, unless they are so wide that fewer fill it.
+const BATCH_ROWS: usize = 8192;
+
+/// The size that a batch of wide rows aims at.
+const BATCH_BYTES: u64 = 32 << 20;
+
+/// An open Parquet file as one table.
+#[derive(Debug)]
+pub struct ParquetTable {
+    name: TableName,
+    file: BackupFile,
+    metadata: ArrowReaderMetadata,
+    dress: Dress,
+    limits: Limits,
+    batch_rows: usize,
+    pub(crate) keys: Mutex<Vec<(Vec<Column>, Arc<KeyIndex>)>>,
+}
+
+impl ParquetTable {
+    /// Opens a file and reads its footer. Errors: damage, an unsupported feature, or more
+    /// data than `limits` allows.
+    pub fn open(name: TableName, file: BackupFile, dress: Dress, limits: Limits) -> Result<Self> {
+        let metadata = caught(file.path(), || {
+            let options = ArrowReaderOptions::new()
+                .with_offset_index_policy(PageIndexPolicy::Optional)
+                .with_column_index_policy(PageIndexPolicy::Skip);
+            ArrowReaderMetadata::load(&file, options).map_err(|e| damage(&file, e))
+        })?;
+        let groups = metadata.metadata().row_groups();
+        let bytes: u64 = groups.iter().map(|g| g.total_byte_size().max(0) as u64).sum();
+        if bytes > limits.max_expanded_bytes {
+            return Err(too_large(file.path(), &limits));
+        }
+        let rows: u64 = groups.iter().map(|g| g.num_rows().max(0) as u64).sum();
+        let told = metadata.metadata().file_metadata().num_rows();
+        if u64::try_from(told).ok() != Some(rows) {
+            return Err(torn(&file));
+        }
+        let width = bytes / rows.max(1) + 1;
+        let batch_rows = (BATCH_BYTES / width).clamp(16, BATCH_ROWS as u64) as usize;
+        Ok(Self { name, file, metadata, dress, limits, batch_rows, keys: Mutex::default() })
+    }
+
+    /// The table's name.
+    pub fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// The file.
+    pub fn file(&self) -> &BackupFile {
+        &self.file
+    }
+
+    /// The exact number of rows.
+    pub fn rows(&self) -> u64 {
+        self.metadata.metadata().file_metadata().num_rows().max(0) as u64
+    }
+
+    /// The columns that can be read, in the file's order, with their Arrow types.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
+        let fields = self.metadata.schema().fields().iter();
+        fields
+            .filter(|f| is_plain(f.data_type()) && f.name() != EXACT)
+            .map(|f| (f.name().as_str(), f.data_type()))
+    }
+
+    /// The names of nested columns, which are not read.
+    pub fn nested(&self) -> Vec<&str> {
+        let fields = self.metadata.schema().fields().iter();
+        fields.filter(|f| !is_plain(f.data_type())).map(|f| f.name().as_str()).collect()
+    }
+
+    /// The table as this file describes it: names, and carriers by the Arrow types.
+    pub fn schema(&self) -> TableSchema {
+        if let Dress::Own(schema) = &self.dress {
+            return (**schema).clone();
+        }
+        let staged = matches!(self.dress, Dress::Staged(_));
+        let columns = self.columns().map(|(name, data_type)| Column {
+            name: name.to_owned(),
+            declared: if staged { String::new() } else { data_type.to_string() },
+            carrier: if staged { Carrier::Text } else { natural_carrier(data_type) },
+            affinity: Affinity::Blob,
+            time_form: None,
+            not_null: false,
+            generated: false,
+            default: None,
+            collation: Collation::Binary,
+        });
+        TableSchema {
+            name: self.name.clone(),
+            kind: TableKind::Base,
+            columns: columns.collect(),
+            keys: Vec::new(),
+            uniques: Vec::new(),
+            foreign_keys: Vec::new(),
+            triggers: Vec::new(),
+            rowid_alias: None,
+            without_rowid: false,
+            autoincrement: false,
+            ddl: String::new(),
+        }
+    }
+
+    /// True when some first page carries no checksum, so that flipped bits may go unseen.
+    pub fn unchecksummed(&self) -> Result<bool> {
+        for column in self.metadata.metadata().row_groups().iter().flat_map(|g| g.columns()) {
+            let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+            let start = u64::try_from(start).map_err(|_| torn(&self.file))?;
+            let reader = self.file.get_read(start).map_err(|e| damage(&self.file, e))?;
+            let mut header = Vec::with_capacity(32);
+            reader.take(32).read_to_end(&mut header)?;
+            if !has_crc(&header) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Where live's column is in the file: by name, else without case when that is unique.
+    pub(crate) fn pair(&self, live: &Column) -> Result<Pair> {
+        let same: Vec<&str> =
+            self.columns().map(|(name, _)| name).filter(|name| *name == live.name).collect();
+        let names = if same.is_empty() {
+            let alike = |name: &&str| name.eq_ignore_ascii_case(&live.name);
+            self.columns().map(|(name, _)| name).filter(alike).collect()
+        } else {
+            same
+        };
+        match names[..] {
+            [file] => Ok(Pair { live: live.clone(), file: file.to_owned() }),
+            [] => Err(Error::failed(format!(
+                "backup file {} has no column {} of table {}",
+                self.file.path().display(),
+                live.name,
+                self.name
+            ))),
+            _ => Err(Error::failed(format!(
+                "backup file {} has {} columns called {}",
+                self.file.path().display(),
+                names.len(),
+                live.name
+            ))),
+        }
+    }
+
+    /// Where live's columns are in the file.
+    pub(crate) fn pairs(&self, columns: &[Column]) -> Result<Vec<Pair>> {
+        columns.iter().map(|column| self.pair(column)).collect()
+    }
+
+    /// The first row of each row group.
+    pub(crate) fn group_starts(&self) -> Vec<u64> {
+        let mut start = 0;
+        let groups = self.metadata.metadata().row_groups().iter();
+        groups
+            .map(|group| {
+                let first = start;
+                start += group.num_rows().max(0) as u64;
+                first
+            })
+            .collect()
+    }
+
+    /// Reads rows `range`, batch by batch in the file's order, as live's columns. `each`
+    /// gets a batch and the number of its first row, and says whether to go on.
+    pub(crate) fn read(
+        &self,
+        pairs: &[Pair],
+        range: Range<u64>,
+        tally: &mut Tally,
+        mut each: impl FnMut(RecordBatch, u64) -> Result<bool>,
+    ) -> Result<()> {
+        let meter = Meter::default();
+        let mut next = range.start;
+        let wanted = range.end.min(self.rows());
+        let reader = self.reader(pairs, &[range.start..wanted])?;
+        for batch in reader {
+            let batch = batch.map_err(|e| damage(&self.file, e.into()))?;
+            meter.add(batch.get_array_memory_size() as u64, &self.limits, self.file.path())?;
+            let first = next;
+            next += batch.num_rows() as u64;
+            let batch = self.dress.undress(&batch, pairs, &self.name, Rows::From(first), tally)?;
+            if !each(batch, first)? {
+                return Ok(());
+            }
+        }
+        if next < wanted {
+            return Err(torn(&self.file));
+        }
+        self.file.unchanged()
+    }
+
+    /// Reads single rows, given in ascending order without repeats, in the file's order.
+    pub(crate) fn read_rows(
+        &self,
+        pairs: &[Pair],
+        rows: &[u64],
+        tally: &mut Tally,
+    ) -> Result<Vec<RecordBatch>> {
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for row in rows {
+            match ranges.last_mut() {
+                Some(range) if range.end == *row => range.end += 1,
+                _ => ranges.push(*row..*row + 1),
+            }
+        }
+        let mut left = rows;
+        let mut batches = Vec::new();
+        for batch in self.reader(pairs, &ranges)? {
+            let batch = batch.map_err(|e| damage(&self.file, e.into()))?;
+            let (here, after) =
+                left.split_at_checked(batch.num_rows()).ok_or_else(|| torn(&self.file))?;
+            left = after;
+            batches.push(self.dress.undress(&batch, pairs, &self.name, Rows::At(here), tally)?);
+        }
+        if !left.is_empty() {
+            return Err(torn(&self.file));
+        }
+        self.file.unchanged()?;
+        Ok(batches)
+    }
+
+    /// A reader of these ascending row ranges: row groups without any of them are not
+    /// touched, pages without any are skipped.
+    fn reader(&self, pairs: &[Pair], ranges: &[Range<u64>]) -> Result<ParquetRecordBatchReader> {
+        let mut groups = Vec::new();
+        let mut chosen: Vec<Range<usize>> = Vec::new();
+        let (mut first, mut packed) = (0_u64, 0_usize);
+        let mut ranges = ranges.iter().filter(|range| range.start < range.end).peekable();
+        for (index, group) in self.metadata.metadata().row_groups().iter().enumerate() {
+            let end = first + group.num_rows().max(0) as u64;
+            let mut used = false;
+            while let Some(range) = ranges.peek().filter(|range| range.start < end) {
+                let (from, to) = (range.start.max(first), range.end.min(end));
+                if from < to {
+                    used = true;
+                    chosen.push(packed + (from - first) as usize..packed + (to - first) as usize);
+                }
+                if range.end > end {
+                    break;
+                }
+                ranges.next();
+            }
+            if used {
+                groups.push(index);
+                packed += (end - first) as usize;
+            }
+            first = end;
+        }
+        let whole = matches!(&chosen[..], [one] if *one == (0..packed));
+        let fields = self.metadata.schema().fields();
+        let wanted = fields.iter().enumerate().filter(|(_, field)| {
+            pairs.iter().any(|pair| pair.file == *field.name())
+                || (field.name() == EXACT && matches!(self.dress, Dress::Own(_)))
+        });
+        let roots: Vec<usize> = wanted.map(|(root, _)| root).collect();
+        let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
+            self.file.clone(),
+            self.metadata.clone(),
+        )
+        .with_batch_size(self.batch_rows)
+        .with_projection(mask)
+        .with_row_groups(groups);
+        if !whole {
+            let selection = RowSelection::from_consecutive_ranges(chosen.into_iter(), packed);
+            builder = builder.with_row_selection(selection);
+        }
+        builder.build().map_err(|e| damage(&self.file, e))
+    }
+}
+
+/// True when a page header has a checksum.
+///
+/// ```text
+/// PageHeader in Thrift's compact protocol:
+/// 0x15 zigzag varint   1: type           (i32: delta 1, type 5)
+/// 0x15 varint          2: uncompressed_page_size
+/// 0x15 varint          3: compressed_page_size
+/// 0x15 varint          4: crc, optional
+/// ```
+fn has_crc(header: &[u8]) -> bool {
+    let mut rest = header;
+    for _ in 0..3 {
+        let [0x15, after @ ..] = rest else { return false };
+        let Some(last) = after.iter().take(5).position(|byte| byte & 0x80 == 0) else {
+            return false;
+        };
+        rest = &after[last + 1..];
+    }
+    rest.first() == Some(&0x15)
+}
+
+fn torn(file: &BackupFile) -> Error {
+    Error::damaged(format!("backup file {} is cut short or torn", file.path().display()))
+}
+
+/// A Parquet error in the user's words.
+pub(crate) fn damage(file: &BackupFile, e: ParquetError) -> Error {
+    let path = file.path().display();
+    match e {
+        ParquetError::NYI(what) => Error::failed(format!(
+            "backup file {path} uses a feature that is not supported: {what}"
+        )),
+        ParquetError::General(what) if what.contains("Disabled feature at compile time") => {
+            Error::failed(format!(
+                "backup file {path} is compressed in a way that is not supported"
+            ))
+            .because(what)
+        }
+        ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
+            Ok(io) if io.kind() != std::io::ErrorKind::UnexpectedEof => {
+                Error::failed(format!("backup file {path} can't be read")).because(*io)
+            }
+            Ok(io) => Error::damaged(format!("backup file {path} is cut short")).because(*io),
+            Err(other) => Error::damaged(format!("backup file {path} is damaged")).because(other),
+        },
+        other => Error::damaged(format!("backup file {path} is damaged")).because(other),
+    }
+}

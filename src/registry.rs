@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::engine::sqlite;
+use crate::engine::sqlite::write::SqliteTarget;
 use crate::error::{Error, Result};
 use crate::source::Source;
+use crate::target::Target;
 
 /// The number of connections that read a database at once when nobody says: as many as
 /// there are cores, at most 4.
@@ -21,6 +23,12 @@ pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Sou
 /// Opens a SQLite file as a backup; its bytes and its folder stay as they are.
 pub async fn open_sqlite_backup(path: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
     sqlite::open::backup(sqlite_path(path)?, parallelism).await
+}
+
+/// Opens a live database to be written to.
+pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
+    let path = sqlite_path(location)?;
+    Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
 }
 
 /// The path that a SQLite location means.

@@ -3,6 +3,7 @@
 use crate::engine::sqlite::catalogue::{Index, Table, definitions, words};
 use crate::engine::sqlite::raw::{Connection, SqliteError};
 use crate::engine::sqlite::sample;
+use crate::error::{Error, Result};
 use crate::model::table::{
     Affinity, Collation, Column, ForeignAction, ForeignKey, Key, KeyOrigin, TableName, TableSchema,
     Trigger, TriggerEvent, UniqueIndex,
@@ -69,6 +70,13 @@ pub(crate) fn affinity(declared: &str, strict: bool) -> Affinity {
 
 /// The primary key, then the unique indexes over NOT NULL columns that hold every row apart
 /// by the columns' own collations.
+/// Describes a table of live, as a target does before it writes.
+pub(crate) fn describe(connection: &Connection, name: &TableName) -> Result<TableSchema> {
+    read(connection, &name.name)
+        .map_err(|e| Error::failed(format!("live's table {name} could not be looked at")).because(e))?
+        .ok_or_else(|| Error::refused(format!("live has no table {name}")).hint("restorekit doctor"))
+}
+
 fn keys(table: &Table) -> Vec<Key> {
     let mut keys = Vec::new();
     let primary: Vec<String> = table.primary().into_iter().map(|c| c.name.clone()).collect();

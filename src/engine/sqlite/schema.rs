@@ -73,8 +73,12 @@ pub(crate) fn affinity(declared: &str, strict: bool) -> Affinity {
 /// Describes a table of live, as a target does before it writes.
 pub(crate) fn describe(connection: &Connection, name: &TableName) -> Result<TableSchema> {
     read(connection, &name.name)
-        .map_err(|e| Error::failed(format!("live's table {name} could not be looked at")).because(e))?
-        .ok_or_else(|| Error::refused(format!("live has no table {name}")).hint("restorekit doctor"))
+        .map_err(|e| {
+            Error::failed(format!("live's table {name} could not be looked at")).because(e)
+        })?
+        .ok_or_else(|| {
+            Error::refused(format!("live has no table {name}")).hint("restorekit doctor")
+        })
 }
 
 fn keys(table: &Table) -> Vec<Key> {

@@ -9,6 +9,7 @@ pub mod file;
 pub mod files;
 pub mod folder;
 pub mod guard;
+pub mod inspect;
 pub mod keys;
 pub mod manifest;
 pub mod parquet;

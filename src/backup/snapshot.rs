@@ -12,7 +12,9 @@ use sha2::{Digest, Sha256};
 use crate::backup::file::{regular, unreadable};
 use crate::backup::files::{Content, Files, TableFile, hex, shown};
 use crate::backup::guard::Limits;
-use crate::backup::manifest::{FORMAT_VERSION, FileFormat, MANIFEST, Manifest};
+use crate::backup::manifest::{
+    FORMAT_VERSION, FileFormat, MANIFEST, Manifest, ManifestFile, ManifestTable,
+};
 use crate::error::{Error, Result};
 use crate::model::origin::Origin;
 
@@ -99,30 +101,34 @@ pub fn is_snapshot(folder: &Path) -> bool {
 impl Snapshot {
     /// The tables with the files that will be read, Parquet first.
     pub fn tables(&self) -> Result<Vec<TableFile>> {
-        self.manifest
-            .tables
-            .iter()
-            .map(|table| {
-                let of = |format| table.files.iter().find(|f| f.format == format);
-                let file = of(FileFormat::Parquet).ok_or_else(|| {
-                    Error::failed(format!(
-                        "snapshot {} has no Parquet file of table {}",
-                        self.folder.display(),
-                        table.name
-                    ))
-                })?;
-                Ok(TableFile {
-                    name: table.name.clone(),
-                    path: self.folder.join(inside(&file.path)?),
-                    folder: Some(self.folder.clone()),
-                    content: Content::Own {
-                        schema: Box::new(table.schema.clone()),
-                        sha256: file.sha256.to_ascii_lowercase(),
-                        bytes: file.bytes,
-                    },
-                })
+        let tables = self.manifest.tables.iter();
+        let files = tables.map(|table| {
+            let (path, file) = self.file(table)?;
+            Ok(TableFile {
+                name: table.name.clone(),
+                path,
+                folder: Some(self.folder.clone()),
+                content: Content::Own {
+                    schema: Box::new(table.schema.clone()),
+                    sha256: file.sha256.to_ascii_lowercase(),
+                    bytes: file.bytes,
+                },
             })
-            .collect()
+        });
+        files.collect()
+    }
+
+    /// The file of a table that will be read, Parquet first.
+    pub fn file<'m>(&self, table: &'m ManifestTable) -> Result<(PathBuf, &'m ManifestFile)> {
+        let of = |format| table.files.iter().find(|f| f.format == format);
+        let file = of(FileFormat::Parquet).ok_or_else(|| {
+            Error::failed(format!(
+                "snapshot {} has no Parquet file of table {}",
+                self.folder.display(),
+                table.name
+            ))
+        })?;
+        Ok((self.folder.join(inside(&file.path)?), file))
     }
 
     /// The snapshot as a backup.

@@ -1,6 +1,8 @@
 //! Backups in files, read as a source: real files in temporary folders.
 
 mod detect;
+mod fixtures;
+mod inspect;
 mod ours;
 mod parquet;
 

@@ -96,7 +96,7 @@ impl Sql {
             },
             Statement::Explain(explain) => {
                 let inner = self.readable((*explain.statement).clone())?;
-                explain.statement = Box::new(inner);
+                *explain.statement = inner;
                 Ok(statement)
             }
             other => Err(refused(&first_word(&other.to_string()))),

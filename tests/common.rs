@@ -117,7 +117,8 @@ pub fn sqlite(database: &Path, sql: &str) -> String {
 
 /// A database's content in the shell's own words: storage class and bytes of each cell.
 pub fn dump(database: &Path) -> String {
-    let tables = sqlite(database, "select name from sqlite_schema where type = 'table' order by name");
+    let tables =
+        sqlite(database, "select name from sqlite_schema where type = 'table' order by name");
     let mut all = String::new();
     for table in tables.lines() {
         let quoted = format!("\"{}\"", table.replace('"', "\"\""));

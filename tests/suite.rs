@@ -1,4 +1,7 @@
 //! The one test binary: what needs the whole program or real files of other tools. Each
 //! module's own tests stand with the module.
 
+#[allow(dead_code, unreachable_pub)]
+mod common;
 mod house;
+mod row_diff;

@@ -7,10 +7,13 @@ pub mod args;
 pub mod completions;
 pub mod config;
 pub mod confirm;
+pub mod diff;
 pub mod failure;
+pub mod gaps;
 pub mod init;
 pub mod resolve;
 pub mod secret;
+pub mod sides;
 pub mod snapshot;
 pub mod snapshots;
 pub mod terminal;
@@ -109,6 +112,8 @@ fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
     let context = Context { terminal, global: cli.global, folder };
     match &cli.command {
         Command::Completions(args) => completions::run(&context, args),
+        Command::Diff(args) => diff::run(&context, args),
+        Command::Gaps(args) => gaps::run(&context, args),
         Command::Init(args) => init::run(&context, args),
         Command::Snapshot(args) => snapshot::run(&context, args),
         Command::Snapshots(args) => snapshots::run(&context, args),

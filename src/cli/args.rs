@@ -80,6 +80,10 @@ pub enum When {
 /// The commands, each in its own file.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show what is missing, changed and extra between a backup and live
+    Diff(cli::diff::DiffArgs),
+    /// Show the gaps in an integer key, and which of them the backup can fill
+    Gaps(cli::gaps::GapsArgs),
     /// Take a snapshot of a database, or of every one in a folder
     Snapshot(cli::snapshot::SnapshotArgs),
     /// List snapshots, and remove old ones by rules

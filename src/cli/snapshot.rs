@@ -36,16 +36,16 @@ pub struct SnapshotArgs {
     pub table: Vec<String>,
     /// Write these kinds of files
     #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "parquet")]
-    pub files: Vec<Files>,
+    pub format: Vec<Files>,
     /// Print a cron line and a systemd timer that do this every so often; take nothing
     #[arg(long, value_name = "INTERVAL")]
     pub schedule: Option<Interval>,
     /// Which older snapshots stay; without a rule, all of them
     #[command(flatten)]
     pub keep: Keep,
-    /// Write the report like this
-    #[arg(long, value_name = "FORMAT", default_value = "table")]
-    pub format: Format,
+    /// Write the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The kinds of files in a snapshot.
@@ -83,20 +83,20 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
     }
     let taken = block_on(take_all(context, args, &live, &out))?;
     let mut to = context.terminal.output(None)?;
-    match args.format {
-        Format::Json => screen::taken_json(&mut to, &taken)?,
-        Format::Table => {
-            for (i, taken) in taken.iter().enumerate() {
-                if i > 0 {
-                    writeln!(to)?;
-                }
-                screen::taken(&mut to, context.terminal.out, taken)?;
+    if args.json {
+        screen::taken_json(&mut to, &taken)?;
+    } else {
+        for (i, taken) in taken.iter().enumerate() {
+            if i > 0 {
+                writeln!(to)?;
             }
+            screen::taken(&mut to, context.terminal.out, taken)?;
         }
     }
     to.flush()?;
     if !args.keep.is_empty() {
-        prune(context, &out, &args.keep, args.format, true)?;
+        let format = if args.json { Format::Json } else { Format::Table };
+        prune(context, &out, &args.keep, format, true)?;
     }
     Ok(0)
 }
@@ -128,7 +128,7 @@ async fn take_all(
         wanted.push((live.to_owned(), name));
     }
     let mut formats: Vec<FileFormat> = Vec::new();
-    for kind in &args.files {
+    for kind in &args.format {
         let format = match kind {
             Files::Parquet => FileFormat::Parquet,
             Files::Jsonl => FileFormat::Jsonl,
@@ -184,11 +184,11 @@ fn print_schedule(
         command.extend(["--table".to_owned(), table.clone()]);
     }
     let kinds: Vec<String> = args
-        .files
+        .format
         .iter()
         .filter_map(|f| f.to_possible_value().map(|v| v.get_name().to_owned()))
         .collect();
-    command.extend(["--files".to_owned(), kinds.join(",")]);
+    command.extend(["--format".to_owned(), kinds.join(",")]);
     command.extend(args.keep.words());
     let plan = schedule(&command, interval)?;
     let mut to = context.terminal.output(None)?;

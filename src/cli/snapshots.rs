@@ -17,19 +17,20 @@ use crate::snapshot::prune::{Policy, Within, plan, remove};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   restorekit snapshots /backups
-  restorekit snapshots /backups --prune --keep-last 3 --keep-daily 7 --dry-run")]
+  restorekit snapshots /backups --keep-last 3 --keep-daily 14 --dry-run
+  restorekit snapshots /backups --keep-last 3 --keep-daily 14 --prune")]
 pub struct SnapshotsArgs {
     /// Look in this folder (default: snapshots of restorekit.toml, else here)
     #[arg(value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Remove those that no rule keeps
+    /// Remove those that no rule keeps; without it they are only named
     #[arg(long)]
     pub prune: bool,
     /// Which snapshots stay
     #[command(flatten)]
     pub keep: Keep,
     /// Say what would be removed; remove nothing
-    #[arg(long, short = 'n', requires = "prune")]
+    #[arg(long, short = 'n')]
     pub dry_run: bool,
     /// Don't ask before removing
     #[arg(long, requires = "prune")]
@@ -117,10 +118,7 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
     let config = context.config()?;
     let configured = config.and_then(|c| c.settings.snapshots).map(PathBuf::from);
     let folder = args.folder.clone().or(configured).unwrap_or_else(|| PathBuf::from("."));
-    if !args.prune {
-        if !args.keep.is_empty() {
-            return Err(Error::usage("--keep-.. says what stays when pruning: add --prune"));
-        }
+    if !args.prune && args.keep.is_empty() {
         let snapshots = list(&folder)?;
         let mut to = context.terminal.output(None)?;
         match args.format {
@@ -130,8 +128,11 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
         to.flush()?;
         return Ok(0);
     }
-    if args.dry_run || args.yes {
-        prune(context, &folder, &args.keep, args.format, args.yes && !args.dry_run)?;
+    if !args.prune || args.dry_run || args.yes {
+        prune(context, &folder, &args.keep, args.format, args.prune && !args.dry_run)?;
+        if !args.prune && !args.dry_run {
+            context.terminal.say("nothing was removed: add --prune");
+        }
         return Ok(0);
     }
     let planned = plan(&list(&folder)?, &args.keep.policy())?;

@@ -1,0 +1,302 @@
+//! `restorekit diff`: what is missing, changed and extra. Reads only.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::compute::filter_record_batch;
+use clap::{Args, ValueEnum};
+
+use crate::cli::args::{Selection, Sides};
+use crate::cli::sides::{OpenSides, open_sides, remember};
+use crate::cli::{Context, block_on};
+use crate::diff::diff;
+use crate::diff::pair::TablePair;
+use crate::diff::spec::Emit;
+use crate::diff::summary::{Summary, summarise};
+use crate::error::Result;
+use crate::model::change::Change;
+use crate::model::side::{Side, Which};
+use crate::model::summary::{DiffSummary, TableDiff};
+use crate::model::table::Column;
+use crate::report::csv::{Csv, HEADER};
+use crate::report::rows::each;
+use crate::report::text::{count, shell_word};
+use crate::report::{diff as screen, json, sql};
+use crate::select::Predicate;
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  restorekit diff --live prod.db --backup snap/
+  restorekit diff --live prod.db --backup snap/ --table events --where \"starts_at >= '2024-01-01'\"
+  restorekit diff --table events --format ndjson --output changes.ndjson
+  restorekit diff --table events --format sql | less")]
+pub struct DiffArgs {
+    /// The sides
+    #[command(flatten)]
+    pub sides: Sides,
+    /// Compare these columns only
+    #[arg(long, value_name = "COLS", value_delimiter = ',', help_heading = "Selection")]
+    pub columns: Vec<String>,
+    /// The rows
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Write the differences like this
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: DiffFormat,
+    /// Write to this new file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// How differences are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// A screen with counts
+    Table,
+    /// The counts as one JSON document
+    Json,
+    /// A JSON object a row
+    Ndjson,
+    /// A record a cell, exact; a spreadsheet may take a cell for a formula
+    Csv,
+    /// A script that takes live back to the backup, to review
+    Sql,
+}
+
+/// Compares, and gives 1 when something differs.
+pub fn run(context: &Context, args: &DiffArgs) -> Result<u8> {
+    block_on(compare(context, args))
+}
+
+async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
+    let sides = open_sides(context, &args.sides, true).await?;
+    let pairs = sides.pairs(&args.columns).await?;
+    let mut out = context.terminal.output(args.output.as_deref())?;
+    let mut differs = !pairs.only_live.is_empty() || !pairs.only_backup.is_empty();
+    differs |= !pairs.skipped.is_empty();
+    if matches!(args.format, DiffFormat::Table | DiffFormat::Json) {
+        let mut tables = Vec::new();
+        for pair in &pairs.pairs {
+            tables.push(summary(context, &sides, pair, &args.selection).await?);
+        }
+        for (table, why) in &pairs.skipped {
+            let (table, skipped) = (table.to_string(), Some(why.clone()));
+            tables.push(TableDiff { table, skipped, ..TableDiff::default() });
+        }
+        let names = |tables: &[_]| tables.iter().map(ToString::to_string).collect();
+        let all = DiffSummary {
+            live: sides.mount.source(Which::Live).origin().clone(),
+            backup: sides.mount.source(Which::Backup).origin().clone(),
+            tables,
+            only_live: names(&pairs.only_live),
+            only_backup: names(&pairs.only_backup),
+        };
+        differs |= all.tables.iter().any(|t| t.has_differences() || t.unkeyable > 0);
+        let remembered = remember(context, &sides.resolved);
+        if args.format == DiffFormat::Json {
+            json::diff(&mut out, &all)?;
+        } else {
+            let mut repeat = sides.repeat(remembered);
+            if let Some(predicate) = &args.selection.predicate {
+                repeat = format!("{repeat} --where {}", shell_word(predicate)).trim().to_owned();
+            }
+            screen::screen(&mut out, context.screen(), &all, &sides.from, &repeat)?;
+        }
+    } else {
+        let mut rows = Rows { format: args.format, out: &mut out, csv: None };
+        rows.begin(context, &sides, args)?;
+        for pair in &pairs.pairs {
+            differs |= rows.table(context, &sides, pair, &args.selection).await?;
+        }
+        rows.end(context)?;
+        for (table, why) in &pairs.skipped {
+            context.terminal.warn(&format!("{table} was not compared: {why}"));
+        }
+        remember(context, &sides.resolved);
+    }
+    out.flush()?;
+    sides.release().await?;
+    Ok(u8::from(differs))
+}
+
+/// A predicate of one table, and the kinds of changes that it can judge.
+struct Judge {
+    predicate: Option<Predicate>,
+    emit: Emit,
+    needs: Side<Vec<Column>>,
+}
+
+impl Judge {
+    fn new(context: &Context, pair: &TablePair, selection: &Selection) -> Result<Self> {
+        let mut judge = Self { predicate: None, emit: Emit::ALL, needs: Side::default() };
+        let Some(sql) = &selection.predicate else { return Ok(judge) };
+        let schema = Side { backup: &*pair.schema.backup, live: &*pair.schema.live };
+        let predicate = Predicate::parse(sql, schema)?;
+        judge.emit = Emit::NONE;
+        let mut last = None;
+        for change in [Change::Missing, Change::Changed, Change::Extra] {
+            match predicate.needs(change) {
+                Ok(needs) => {
+                    match change {
+                        Change::Missing => judge.emit.missing = true,
+                        Change::Changed => judge.emit.changed = true,
+                        _ => judge.emit.extra = true,
+                    }
+                    judge.needs.backup.extend(needs.backup);
+                    judge.needs.live.extend(needs.live);
+                }
+                Err(e) => {
+                    let what = change.as_str();
+                    context.terminal.warn(&format!("{what} rows are left out: {e}"));
+                    last = Some(e);
+                }
+            }
+        }
+        match last {
+            Some(e) if judge.emit == Emit::NONE => return Err(e),
+            _ => {}
+        }
+        judge.predicate = Some(predicate);
+        Ok(judge)
+    }
+
+    fn select(&self, context: &Context, batch: RecordBatch) -> Result<RecordBatch> {
+        let Some(predicate) = &self.predicate else { return Ok(batch) };
+        let selection = predicate.evaluate(&batch)?;
+        if selection.unevaluated > 0 {
+            let n = count(selection.unevaluated);
+            context.terminal.warn(&format!("--where could not judge {n} rows: left out"));
+        }
+        Ok(filter_record_batch(&batch, &selection.mask)?)
+    }
+}
+
+/// `more`, without what is in `known` already.
+fn join(known: &mut Vec<Column>, more: &[Column]) {
+    for column in more {
+        if known.iter().all(|c| c.name != column.name) {
+            known.push(column.clone());
+        }
+    }
+}
+
+/// Sums up one table. Under a predicate the changes that it selects are counted, and the
+/// rows that are the same are all there are.
+async fn summary(
+    context: &Context,
+    sides: &OpenSides,
+    pair: &TablePair,
+    selection: &Selection,
+) -> Result<TableDiff> {
+    if selection.predicate.is_none() {
+        return summarise(&sides.mount, pair, context.terminal.progress()).await;
+    }
+    let judge = Judge::new(context, pair, selection)?;
+    let mut request = pair.request();
+    join(&mut request.carry.backup, &judge.needs.backup);
+    join(&mut request.carry.live, &judge.needs.live);
+    request.emit = judge.emit;
+    request.ordered = false;
+    let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
+    let mut summary = Summary::new(changes.spec().clone());
+    while let Some(batch) = changes.next().await? {
+        summary.add(&judge.select(context, batch)?)?;
+    }
+    let mut counts = changes.counts();
+    let seen = summary.seen();
+    (counts.missing, counts.changed, counts.extra) = (seen.missing, seen.changed, seen.extra);
+    counts.columns = seen.columns.clone();
+    Ok(summary.finish(pair, &counts))
+}
+
+/// Writes changes row by row.
+struct Rows<'a> {
+    format: DiffFormat,
+    out: &'a mut Box<dyn Write + Send>,
+    csv: Option<Csv>,
+}
+
+impl Rows<'_> {
+    fn begin(&mut self, context: &Context, sides: &OpenSides, args: &DiffArgs) -> Result<()> {
+        match self.format {
+            DiffFormat::Csv => {
+                let shown = context.terminal.out_is_terminal && args.output.is_none();
+                self.csv.insert(Csv::new(shown)).header(self.out, HEADER)
+            }
+            DiffFormat::Sql => {
+                let origin = |which| sides.mount.source(which).origin().location.clone();
+                let lines = [
+                    format!("restorekit diff, {}", context.now().to_rfc3339()),
+                    format!("live {}", origin(Which::Live)),
+                    format!("backup {}", origin(Which::Backup)),
+                ];
+                sql::begin(self.out, &lines)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes one table's changes, and says whether there were any.
+    async fn table(
+        &mut self,
+        context: &Context,
+        sides: &OpenSides,
+        pair: &TablePair,
+        selection: &Selection,
+    ) -> Result<bool> {
+        let judge = Judge::new(context, pair, selection)?;
+        let mut request = pair.request();
+        // The whole row, columns that are not compared too.
+        let all: Vec<Column> = pair.common().cloned().collect();
+        request.carry = Side { backup: all.clone(), live: all };
+        join(&mut request.carry.backup, &judge.needs.backup);
+        join(&mut request.carry.live, &judge.needs.live);
+        request.emit = judge.emit;
+        if self.format == DiffFormat::Sql {
+            request.emit.extra = false;
+        }
+        let mut left = selection.limit.unwrap_or(u64::MAX);
+        if judge.predicate.is_none() {
+            request.limit = selection.limit;
+        }
+        let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
+        let spec = changes.spec().clone();
+        let mut any = false;
+        while left > 0
+            && let Some(batch) = changes.next().await?
+        {
+            let batch = judge.select(context, batch)?;
+            let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= rows as u64;
+            any |= rows > 0;
+            let (out, csv) = (&mut *self.out, &mut self.csv);
+            each(&spec, &batch.slice(0, rows), |row| match (self.format, csv.as_mut()) {
+                (DiffFormat::Csv, Some(csv)) => csv.change(out, &row),
+                (DiffFormat::Sql, _) => sql::change(out, &row),
+                _ => json::change(out, &row),
+            })?;
+        }
+        let counts = changes.counts();
+        let odd = counts.unkeyable.backup + counts.unkeyable.live;
+        if odd > 0 {
+            let table = &pair.table.live;
+            context.terminal.warn(&format!("{table}: {} rows have no usable key", count(odd)));
+        }
+        Ok(any || odd > 0)
+    }
+
+    fn end(&mut self, context: &Context) -> Result<()> {
+        if self.format == DiffFormat::Sql {
+            sql::commit(self.out)?;
+        }
+        if let Some(csv) = self.csv.as_ref().filter(|csv| csv.formulas() > 0) {
+            context.terminal.warn(&format!(
+                "{} cells begin like a formula: import the file into a spreadsheet as text",
+                count(csv.formulas())
+            ));
+        }
+        Ok(())
+    }
+}

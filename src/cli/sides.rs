@@ -1,0 +1,200 @@
+//! Both sides of a command: found, opened, mounted.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::cli::args::Sides;
+use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
+use crate::cli::{Context, secret, variable};
+use crate::diff::pair::{PairOptions, Pairs, pair_table, pair_tables};
+use crate::error::{Error, Result};
+use crate::model::side::{Side, Which};
+use crate::model::table::TableName;
+use crate::mount::{Mount, find_table};
+use crate::registry::{default_parallelism, open_live, open_sqlite_backup};
+use crate::report::sides::Provenance;
+use crate::report::text::shell_word;
+use crate::source::Source;
+use crate::state::{LastDiff, State};
+
+/// Both sides, open, and how they were found.
+#[derive(Debug)]
+pub struct OpenSides {
+    /// The mounted sides.
+    pub mount: Arc<Mount>,
+    /// What was named, and where.
+    pub resolved: Resolved,
+    /// Who named the sides, for screens.
+    pub from: Provenance,
+}
+
+/// Finds out what the flags, the environment, the configuration and the last diff say.
+/// `may_remember` is false for a command that would write without asking.
+pub fn resolve_sides(context: &Context, flags: &Sides, may_remember: bool) -> Result<Resolved> {
+    let config = context.config()?;
+    let remembered = last_diff(context);
+    Ok(resolve(&Sources {
+        flags,
+        environment: &variable,
+        config: config.as_ref(),
+        remembered: remembered.as_ref(),
+        may_remember,
+        folder: &context.folder,
+    }))
+}
+
+/// Opens both sides and mounts them.
+///
+/// # Errors
+/// `Usage` when a side is not named; `Refused` when both are the same database; what the
+/// sources say.
+pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) -> Result<OpenSides> {
+    let resolved = resolve_sides(context, flags, may_remember)?;
+    let live = open_live_side(resolved.live()?).await?;
+    let backup = open_backup_side(resolved.backup()?).await?;
+    if let (Some(a), Some(b)) = (live.identity(), backup.identity())
+        && a.same(&b)
+    {
+        return Err(Error::refused("live and the backup are the same database")
+            .hint("name the database in use as --live and the older copy as --backup"));
+    }
+    let mount = Arc::new(Mount::new(Side { backup, live }, default_parallelism()).await?);
+    let from = resolved.provenance(context.now());
+    Ok(OpenSides { mount, resolved, from })
+}
+
+/// Opens live for reading.
+pub async fn open_live_side(location: &str) -> Result<Arc<dyn Source>> {
+    open_live(location, default_parallelism()).await
+}
+
+/// Opens the backup.
+pub async fn open_backup_side(locations: &[String]) -> Result<Arc<dyn Source>> {
+    match locations {
+        [one] => open_sqlite_backup(one, default_parallelism()).await,
+        _ => Err(Error::usage("one backup can be read at a time")
+            .hint("name one --backup, and run the command again for the next")),
+    }
+}
+
+impl OpenSides {
+    /// Pairs the tables that were named, or all, with the keys of the configuration.
+    pub async fn pairs(&self, columns: &[String]) -> Result<Pairs> {
+        let resolved = &self.resolved;
+        let options = |key: &[String]| PairOptions {
+            tables: resolved.tables().to_vec(),
+            key: key.to_vec(),
+            columns: columns.to_vec(),
+            ignore: resolved.ignore.clone(),
+        };
+        if !resolved.key.is_empty() || resolved.keys.is_empty() {
+            return pair_tables(&self.mount, &options(&resolved.key)).await;
+        }
+        // Tables with a configured key are paired by themselves, the others as they are.
+        let live = self.mount.tables(Which::Live);
+        let keyed: Vec<&TableName> =
+            resolved.keys.keys().filter_map(|name| find_table(live, name)).collect();
+        let named = resolved.tables();
+        let others: Vec<String> = named
+            .iter()
+            .filter(|n| find_table(live, n).is_none_or(|t| !keyed.contains(&t)))
+            .cloned()
+            .collect();
+        let mut pairs = if named.is_empty() || !others.is_empty() {
+            pair_tables(&self.mount, &PairOptions { tables: others, ..options(&[]) }).await?
+        } else {
+            Pairs::default()
+        };
+        for (name, key) in &resolved.keys {
+            let Some(table) = find_table(live, name) else { continue };
+            let wanted =
+                named.is_empty() || named.iter().any(|n| find_table(live, n) == Some(table));
+            let Some(backup) = self.mount.find(Which::Backup, &table.to_string()) else { continue };
+            if !wanted {
+                continue;
+            }
+            let table = Side { backup: backup.clone(), live: table.clone() };
+            let pair = pair_table(&self.mount, table.clone(), &options(key)).await?;
+            pairs.skipped.retain(|(skipped, _)| *skipped != table.live);
+            match pairs.pairs.iter_mut().find(|p| p.table.live == table.live) {
+                Some(place) => *place = pair,
+                None => pairs.pairs.push(pair),
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// What the next command must say again: nothing once the diff is remembered.
+    pub fn repeat(&self, remembered: bool) -> String {
+        let mut words = Vec::new();
+        if !remembered {
+            for text in self.resolved.redacted_flags() {
+                words.push(text);
+            }
+        }
+        if !self.resolved.key.is_empty() {
+            words.push(format!("--key {}", shell_word(&self.resolved.key.join(","))));
+        }
+        words.join(" ")
+    }
+
+    /// Ends the reading of both sides.
+    pub async fn release(&self) -> Result<()> {
+        self.mount.source(Which::Live).release().await?;
+        self.mount.source(Which::Backup).release().await
+    }
+}
+
+impl Resolved {
+    /// The sides that were typed, as flags to type again.
+    fn redacted_flags(&self) -> Vec<String> {
+        use crate::cli::resolve::Source::Flag;
+        let typed =
+            |flag: &str, value: &str| format!("{flag} {}", shell_word(&secret::redact(value)));
+        let live = self.live.iter().filter(|l| matches!(l.source, Flag(_)));
+        let backup = self.backup.iter().filter(|b| matches!(b.source, Flag(_)));
+        live.map(|l| typed("--live", &l.value))
+            .chain(backup.flat_map(|b| b.value.iter().map(|v| typed("--backup", v))))
+            .collect()
+    }
+}
+
+/// The state folder of this user.
+pub fn state() -> Result<State> {
+    use etcetera::BaseStrategy;
+    let base = etcetera::choose_base_strategy().map_err(|e| {
+        Error::failed("there is no home folder to keep plans in").because(e).hint("set HOME")
+    })?;
+    let root = base.state_dir().unwrap_or_else(|| base.data_dir());
+    Ok(State::at(root.join("restorekit")))
+}
+
+fn last_diff(context: &Context) -> Option<Remembered> {
+    let last = state().ok()?.recall(&context.folder.to_string_lossy())?;
+    let at = chrono::DateTime::parse_from_rfc3339(&last.at).ok()?;
+    Some(Remembered { live: last.live, backup: last.backup, table: last.table, at })
+}
+
+/// Remembers this diff for its folder. False when it can't or may not be, which is no
+/// reason to fail a diff: a location with a password is never stored.
+pub fn remember(context: &Context, resolved: &Resolved) -> bool {
+    let (Some(live), Some(backup)) = (&resolved.live, &resolved.backup) else { return false };
+    let place = |location: &str| absolute(Path::new(&context.folder), location);
+    if std::iter::once(&live.value).chain(&backup.value).any(|l| secret::has_password(l)) {
+        return false;
+    }
+    let last = LastDiff {
+        folder: context.folder.to_string_lossy().into_owned(),
+        live: place(&live.value),
+        backup: backup.value.iter().map(|b| place(b)).collect(),
+        table: resolved.tables().to_vec(),
+        at: context.now().to_rfc3339(),
+    };
+    match state().and_then(|state| state.remember(&last)) {
+        Ok(()) => true,
+        Err(e) => {
+            context.terminal.warn(&format!("this diff is not remembered: {e}"));
+            false
+        }
+    }
+}

@@ -11,11 +11,13 @@ pub mod diff;
 pub mod failure;
 pub mod gaps;
 pub mod init;
+pub mod inspect;
 pub mod resolve;
 pub mod secret;
 pub mod sides;
 pub mod snapshot;
 pub mod snapshots;
+pub mod sql;
 pub mod terminal;
 
 use std::future::Future;
@@ -114,6 +116,8 @@ fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
         Command::Completions(args) => completions::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
         Command::Gaps(args) => gaps::run(&context, args),
+        Command::Sql(args) => sql::run(&context, args),
+        Command::Inspect(args) => inspect::run(&context, args),
         Command::Init(args) => init::run(&context, args),
         Command::Snapshot(args) => snapshot::run(&context, args),
         Command::Snapshots(args) => snapshots::run(&context, args),

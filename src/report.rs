@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 pub mod gaps;
 pub mod histogram;
+pub mod inspect;
 pub mod json;
 pub mod plan;
 pub mod receipt;

@@ -84,10 +84,14 @@ pub enum Command {
     Diff(cli::diff::DiffArgs),
     /// Show the gaps in an integer key, and which of them the backup can fill
     Gaps(cli::gaps::GapsArgs),
+    /// Ask with SQL: live.TABLE, backup.TABLE and diff('TABLE'), read-only
+    Sql(cli::sql::SqlArgs),
     /// Take a snapshot of a database, or of every one in a folder
     Snapshot(cli::snapshot::SnapshotArgs),
     /// List snapshots, and remove old ones by rules
     Snapshots(cli::snapshots::SnapshotsArgs),
+    /// Say what a path is taken for as a backup, and why
+    Inspect(cli::inspect::InspectArgs),
     /// Print shell completions or the man page
     Completions(cli::completions::CompletionsArgs),
     /// Write a commented restorekit.toml

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::detect::{BackupSpec, open_backup};
 use crate::cli::args::Sides;
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
 use crate::cli::{Context, secret, variable};
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::side::{Side, Which};
 use crate::model::table::TableName;
 use crate::mount::{Mount, find_table};
-use crate::registry::{default_parallelism, open_live, open_sqlite_backup};
+use crate::registry::{default_parallelism, open_live, sqlite_path};
 use crate::report::sides::Provenance;
 use crate::report::text::shell_word;
 use crate::source::Source;
@@ -50,8 +51,10 @@ pub fn resolve_sides(context: &Context, flags: &Sides, may_remember: bool) -> Re
 /// sources say.
 pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) -> Result<OpenSides> {
     let resolved = resolve_sides(context, flags, may_remember)?;
+    // The backup first: telling what it is opens files, and closing a file drops the locks
+    // that SQLite holds on it, should both be the same one.
+    let backup = open_backup_side(resolved.backup()?, resolved.live()?).await?;
     let live = open_live_side(resolved.live()?).await?;
-    let backup = open_backup_side(resolved.backup()?).await?;
     if let (Some(a), Some(b)) = (live.identity(), backup.identity())
         && a.same(&b)
     {
@@ -68,10 +71,18 @@ pub async fn open_live_side(location: &str) -> Result<Arc<dyn Source>> {
     open_live(location, default_parallelism()).await
 }
 
+/// What a backup's location means; `live` picks one of several databases in it.
+pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
+    let path = live.map(sqlite_path).transpose()?;
+    let database = path.and_then(|p| Some(Path::new(p).file_name()?.to_str()?.to_owned()));
+    let parallelism = default_parallelism();
+    Ok(BackupSpec { database, parallelism, ..BackupSpec::parse(location)? })
+}
+
 /// Opens the backup.
-pub async fn open_backup_side(locations: &[String]) -> Result<Arc<dyn Source>> {
+pub async fn open_backup_side(locations: &[String], live: &str) -> Result<Arc<dyn Source>> {
     match locations {
-        [one] => open_sqlite_backup(one, default_parallelism()).await,
+        [one] => open_backup(&backup_spec(one, Some(live))?).await,
         _ => Err(Error::usage("one backup can be read at a time")
             .hint("name one --backup, and run the command again for the next")),
     }

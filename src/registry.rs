@@ -1,5 +1,7 @@
 //! The one place that names the engines: a location in, a source or a target out.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::engine::sqlite;
@@ -29,6 +31,13 @@ pub async fn open_sqlite_backup(path: &str, parallelism: usize) -> Result<Arc<dy
 pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
     let path = sqlite_path(location)?;
     Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
+}
+
+/// The first bytes of a file that may be a database, at most `most`. Opening a SQLite file
+/// that this process is connected to would drop its locks, so such a file is not opened,
+/// and only SQLite's magic comes back.
+pub fn first_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    sqlite::file::first_bytes(path, most)
 }
 
 /// The path that a SQLite location means.

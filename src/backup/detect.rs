@@ -10,8 +10,7 @@
 //!
 //! Two answers are an error that names both: a guess here would restore the wrong rows.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +26,7 @@ use crate::backup::sqlite;
 use crate::error::{Error, Result};
 use crate::model::origin::Origin;
 use crate::model::table::TableName;
+use crate::registry;
 use crate::source::Source;
 
 /// A backup as the user names it.
@@ -487,14 +487,17 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The SQLite files right in a folder. A live database's companions are not files of
-/// their own.
+/// The SQLite files right in a folder. The companions of a database (`-wal`, `-shm`) are
+/// not opened: closing the second would drop SQLite's locks on it.
 fn sqlite_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
         let entry = entry.map_err(|e| unreadable(folder, e))?;
         let path = entry.path();
-        if entry.file_type().is_ok_and(|t| t.is_file())
+        let name = file_name(&path);
+        let companion = ["-wal", "-shm", "-journal"].into_iter().any(|end| name.ends_with(end));
+        if !companion
+            && entry.file_type().is_ok_and(|t| t.is_file())
             && head(&path).is_ok_and(|head| head.starts_with(sqlite::MAGIC))
         {
             found.push(path);
@@ -505,10 +508,7 @@ fn sqlite_files(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn head(path: &Path) -> Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(512);
-    let file = File::open(path).map_err(|e| unreadable(path, e))?;
-    file.take(512).read_to_end(&mut head).map_err(|e| unreadable(path, e))?;
-    Ok(head)
+    registry::first_bytes(path, 512).map_err(|e| unreadable(path, e))
 }
 
 /// What a single file is: by its first bytes, then by its name.

@@ -40,35 +40,47 @@ impl Moment {
     pub fn write(self, form: &TimeForm, out: &mut Vec<u8>) -> Option<Written> {
         let day = self.seconds.div_euclid(86_400);
         let second = self.seconds.rem_euclid(86_400) as u32;
-        write_date(day, out)?;
+        // One buffer, and so one copy into `out`: a column has millions of these.
+        let mut text = *b"0000-00-00 00:00:00.000000000+00:00";
+        write_date(day, &mut text[..10])?;
         let Some(separator) = form.separator else {
             if second == 0 && self.nanos == 0 {
+                out.extend_from_slice(&text[..10]);
                 return Some(Written::InForm);
             }
-            out.push(b' ');
-            write_time(second, out);
-            write_fraction(self.nanos, Fraction::SixUnlessZero, out);
+            write_clock(second, &mut text[11..19]);
+            let (digits, _) = fraction_digits(self.nanos, Fraction::SixUnlessZero);
+            let end = write_fraction(self.nanos, digits, &mut text);
+            out.extend_from_slice(&text[..end]);
             return Some(Written::Longer);
         };
-        out.push(separator as u8);
-        write_time(second, out);
-        let written = write_fraction(self.nanos, form.fraction, out);
-        match form.zone {
-            Zone::None => {}
-            Zone::Zulu => out.push(b'Z'),
-            Zone::Offset => out.extend_from_slice(b"+00:00"),
-        }
+        text[10] = separator as u8;
+        write_clock(second, &mut text[11..19]);
+        let (digits, written) = fraction_digits(self.nanos, form.fraction);
+        let mut end = write_fraction(self.nanos, digits, &mut text);
+        let zone: &[u8] = match form.zone {
+            Zone::None => b"",
+            Zone::Zulu => b"Z",
+            Zone::Offset => b"+00:00",
+        };
+        text[end..end + zone.len()].copy_from_slice(zone);
+        end += zone.len();
+        out.extend_from_slice(&text[..end]);
         Some(written)
     }
 }
 
 /// Appends a time of day, with as many digits of its fraction as it needs.
 pub fn write_time_of_day(second: u32, nanos: u32, out: &mut Vec<u8>) {
-    write_time(second, out);
-    write_fraction(nanos, Fraction::SixUnlessZero, out);
+    let mut text = *b"0000-00-00 00:00:00.000000000+00:00";
+    write_clock(second, &mut text[11..19]);
+    let (digits, _) = fraction_digits(nanos, Fraction::SixUnlessZero);
+    let end = write_fraction(nanos, digits, &mut text);
+    out.extend_from_slice(&text[11..end]);
 }
 
-fn write_date(day: i64, out: &mut Vec<u8>) -> Option<()> {
+/// Writes `YYYY-MM-DD` over a text of that form.
+fn write_date(day: i64, text: &mut [u8]) -> Option<()> {
     // Day 0 of the shifted calendar is 0000-03-01.
     let shifted = day.checked_add(719_468)?;
     let era = shifted.div_euclid(146_097);
@@ -81,51 +93,57 @@ fn write_date(day: i64, out: &mut Vec<u8>) -> Option<()> {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
     let year = u32::try_from(year).ok().filter(|year| *year <= 9999)?;
-    let mut text = *b"0000-00-00";
     two(&mut text[0..2], year / 100);
     two(&mut text[2..4], year % 100);
     two(&mut text[5..7], month);
     two(&mut text[8..10], day);
-    out.extend_from_slice(&text);
     Some(())
 }
 
-fn write_time(second: u32, out: &mut Vec<u8>) {
-    let mut text = *b"00:00:00";
+/// Writes `HH:MM:SS` over a text of that form.
+fn write_clock(second: u32, text: &mut [u8]) {
     two(&mut text[0..2], second / 3600);
     two(&mut text[3..5], second / 60 % 60);
     two(&mut text[6..8], second % 60);
-    out.extend_from_slice(&text);
 }
 
-fn write_fraction(nanos: u32, form: Fraction, out: &mut Vec<u8>) -> Written {
+/// How many digits of the fraction are written: those of the form, or more when it would
+/// lose some.
+fn fraction_digits(nanos: u32, form: Fraction) -> (usize, Written) {
     let wished = match form {
         Fraction::Fixed(digits) => usize::from(digits.min(9)),
         Fraction::SixUnlessZero if nanos == 0 => 0,
         Fraction::SixUnlessZero => 6,
     };
-    let needed = match nanos {
-        0 => 0,
-        n if n % 1_000_000 == 0 => 3,
-        n if n % 1_000 == 0 => 6,
-        _ => 9,
+    let lost = match wished {
+        9 => false,
+        6 => nanos % 1_000 != 0,
+        _ => nanos % 10_u32.pow(9 - wished as u32) != 0,
     };
-    let lost = nanos % 10_u32.pow(9 - wished as u32) != 0;
-    let digits = if lost { needed.max(6) } else { wished };
-    if digits > 0 {
-        let mut text = *b".000000000";
-        let mut left = nanos;
-        for place in (1..10).rev() {
-            text[place] = b'0' + (left % 10) as u8;
-            left /= 10;
-        }
-        out.extend_from_slice(&text[..=digits]);
+    match lost {
+        false => (wished, Written::InForm),
+        true if nanos % 1_000 == 0 => (6, Written::Longer),
+        true => (9, Written::Longer),
     }
-    if lost { Written::Longer } else { Written::InForm }
+}
+
+/// Writes the fraction with its point from place 19 on; the place after it.
+fn write_fraction(nanos: u32, digits: usize, text: &mut [u8; 35]) -> usize {
+    if digits == 0 {
+        return 19;
+    }
+    two(&mut text[20..22], nanos / 10_000_000);
+    two(&mut text[22..24], nanos / 100_000 % 100);
+    two(&mut text[24..26], nanos / 1_000 % 100);
+    if digits > 6 {
+        two(&mut text[26..28], nanos / 10 % 100);
+        text[28] = b'0' + (nanos % 10) as u8;
+    }
+    20 + digits
 }
 
 fn two(place: &mut [u8], number: u32) {
-    place[0] = b'0' + (number / 10 % 10) as u8;
+    place[0] = b'0' + (number / 10) as u8;
     place[1] = b'0' + (number % 10) as u8;
 }
 

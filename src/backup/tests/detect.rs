@@ -176,3 +176,20 @@ fn a_selector_is_split_from_the_path() {
     assert_eq!(parse("a@b").unwrap(), ("a@b".into(), None));
     assert!(parse("a/b@latest-2").is_err());
 }
+
+#[tokio::test]
+async fn a_file_that_is_open_as_live_is_recognised_unopened() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("live.sqlite");
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/pandas/live.sqlite");
+    fs::copy(fixture, &path).unwrap();
+    let read = || crate::registry::first_bytes(&path, 100).unwrap().len();
+    assert_eq!(read(), 100);
+    let live = crate::registry::open_live(path.to_str().unwrap(), 1).await.unwrap();
+    assert_eq!(read(), 16);
+    for path in [path.as_path(), root.path()] {
+        assert!(matches!(find(&spec(path)).await.unwrap().layout, Layout::Sqlite(_)));
+    }
+    live.release().await.unwrap();
+    assert_eq!(read(), 100);
+}

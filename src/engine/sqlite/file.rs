@@ -337,6 +337,20 @@ fn distance(a: &str, b: &str) -> usize {
     row[b.len()]
 }
 
+/// The first bytes of any file, at most `most`. A file that this process is connected to is
+/// not opened: it is a SQLite file, and of it there is only the magic.
+pub(crate) fn first_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let metadata = std::fs::metadata(path)?;
+    let inode = (metadata.dev(), metadata.ino());
+    if open.as_ref().and_then(|open| open.get(&inode)).is_some_and(|count| *count > 0) {
+        return Ok(b"SQLite format 3\0".to_vec());
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 static OPEN: Mutex<Option<HashMap<(u64, u64), usize>>> = Mutex::new(None);
 
 /// Says that this process is about to connect to a file, or is connected. It ends with

@@ -21,7 +21,7 @@ pub mod sql;
 pub mod terminal;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, FixedOffset, Local};
@@ -31,6 +31,7 @@ use crate::cli::args::{Cli, Command, Global};
 use crate::cli::config::Config;
 use crate::cli::terminal::Terminal;
 use crate::error::{Error, Kind, Result};
+use crate::model::origin::Origin;
 use crate::report::sides::Screen;
 
 /// What every command gets.
@@ -53,6 +54,17 @@ impl Context {
     /// The screen that stdout is.
     pub fn screen(&self) -> Screen {
         Screen { style: self.terminal.out, now: self.now() }
+    }
+
+    /// An origin with its path as seen from this folder, for a screen.
+    pub fn seen(&self, origin: &Origin) -> Origin {
+        let mut origin = origin.clone();
+        if let Ok(below) = Path::new(&origin.location).strip_prefix(&self.folder)
+            && !below.as_os_str().is_empty()
+        {
+            origin.location = below.to_string_lossy().into_owned();
+        }
+        origin
     }
 
     /// The configuration, where there is one.

@@ -86,7 +86,7 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
             tables.push(TableDiff { table, skipped, ..TableDiff::default() });
         }
         let names = |tables: &[_]| tables.iter().map(ToString::to_string).collect();
-        let all = DiffSummary {
+        let mut all = DiffSummary {
             live: sides.mount.source(Which::Live).origin().clone(),
             backup: sides.mount.source(Which::Backup).origin().clone(),
             tables,
@@ -98,6 +98,7 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
         if args.format == DiffFormat::Json {
             json::diff(&mut out, &all)?;
         } else {
+            (all.live, all.backup) = (context.seen(&all.live), context.seen(&all.backup));
             let mut repeat = sides.repeat(remembered);
             if let Some(predicate) = &args.selection.predicate {
                 repeat = format!("{repeat} --where {}", shell_word(predicate)).trim().to_owned();

@@ -63,9 +63,17 @@ async fn report(context: &Context, args: &GapsArgs) -> Result<u8> {
     let mut out = context.terminal.output(args.output.as_deref())?;
     let origin = |which| sides.mount.source(which).origin();
     if args.format == Format::Table {
-        let (live, backup) = (origin(Which::Live), origin(Which::Backup));
+        let (live, backup) =
+            (context.seen(origin(Which::Live)), context.seen(origin(Which::Backup)));
         let head = context.screen();
-        crate::report::sides::sides(&mut out, head, live, "read-only", Some(backup), &sides.from)?;
+        crate::report::sides::sides(
+            &mut out,
+            head,
+            &live,
+            "read-only",
+            Some(&backup),
+            &sides.from,
+        )?;
     }
     let repeat = sides.repeat(false);
     for report in &reports {

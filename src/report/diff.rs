@@ -149,15 +149,16 @@ fn columns(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()
     grid.write(out)
 }
 
-/// The most common change of a column, or that there is none.
+/// The most common change of a column, or one of them when each differs.
 fn common(column: &ColumnDiff, room: usize) -> String {
     let Some((backup, live, times)) = column.common.first() else {
         return String::new();
     };
-    if *times <= 1 && column.rows > 1 {
-        return "(all different)".to_owned();
-    }
-    let times = if column.rows > 1 { format!("  ({}×)", count(*times)) } else { String::new() };
+    let times = match (column.rows, *times) {
+        (1, _) => String::new(),
+        (_, 1) => "  (each differs)".to_owned(),
+        (_, n) => format!("  ({}×)", count(n)),
+    };
     let room = room.saturating_sub(times.chars().count() + 3).max(16);
     let (backup, live) = (escape(backup), escape(live));
     // A short side leaves its room to the other.
@@ -295,7 +296,7 @@ mod tests {
           = same     26,981
 
           columns that differ  rows  backup → live, most common
-          title                 398  (all different)
+          title                 398  a\u{1b} → b  (each differs)
           starts_at              21  2024-02-14T19:00:00Z → NULL  (19×)
         ! not compared: note (only in live)
         ! only live, not compared: new
@@ -329,7 +330,7 @@ mod tests {
         log     not compared
 
         columns that differ  rows  backup → live, most common
-        events.title          398  (all different)
+        events.title          398  a\u{1b} → b  (each differs)
         events.starts_at       21  2024-02-14T19:00:00Z → NULL  (19×)
         ! not compared in events: note (only in live)
         ! log was not compared: no key

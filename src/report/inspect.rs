@@ -10,7 +10,7 @@ use crate::model::table::TableSchema;
 use crate::report::json;
 use crate::report::sides::Screen;
 use crate::report::table::Grid;
-use crate::report::text::{Tone, ago, count, elide, escape, plural};
+use crate::report::text::{Tone, ago, count, elide, escape, moment, plural};
 
 /// One table of a backup.
 #[derive(Clone, Debug)]
@@ -28,13 +28,13 @@ pub fn screen(out: &mut dyn Write, screen: Screen, found: &Found, tables: &[Tabl
     let location = layout.location().to_string_lossy();
     writeln!(out, "{}  {}", style.paint(Tone::Strong, escape(&location)), escape(layout.kind()))?;
     if let Some(taken) = layout.taken_at() {
-        writeln!(out, "taken {}, {}", taken.to_rfc3339(), ago(taken, screen.now))?;
+        writeln!(out, "taken {}, {}", moment(&taken.to_rfc3339()), ago(taken, screen.now))?;
     }
     for why in &found.why {
         writeln!(out, "{}", style.paint(Tone::Dim, format!("because {}", escape(why))))?;
     }
     writeln!(out)?;
-    let mut grid = Grid::new(style, "<>>>><");
+    let mut grid = Grid::new(style, "<>><");
     grid.header(["table", "rows", "columns", "key"]);
     for table in tables {
         let schema = &table.schema;

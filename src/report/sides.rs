@@ -7,7 +7,7 @@ use chrono::{DateTime, FixedOffset};
 use crate::error::Result;
 use crate::model::origin::Origin;
 use crate::report::table::Grid;
-use crate::report::text::{Style, Tone, ago_text, elide, escape};
+use crate::report::text::{Style, Tone, ago_text, elide_head, escape, width};
 
 /// Where a command's values came from, in words: `--live`, `restorekit.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,30 +37,45 @@ pub fn sides(
     from: &Provenance,
 ) -> Result<()> {
     let style = screen.style;
-    let room = (style.width / 2).max(24);
+    let mut rows = vec![("live", live, from.live.clone())];
+    rows.extend(backup.map(|backup| ("backup", backup, from.backup.clone())));
+    let detail = |side: &str, origin: &Origin| {
+        let mut words = escape(&origin.kind).into_owned();
+        if side == "live" && !access.is_empty() {
+            words.push_str(&format!(", {access}"));
+        }
+        if let Some(taken) = &origin.taken_at {
+            let age = ago_text(taken, screen.now).unwrap_or_else(|| escape(taken).into_owned());
+            words.push_str(&format!(", {age}"));
+        }
+        words
+    };
+    // One line says it for both when both are from one place.
+    let both = backup.is_some() && from.live.is_some() && from.live == from.backup;
+    let who = |from: &Option<String>| match from {
+        Some(from) if !both => format!("from {}", escape(from)),
+        _ => String::new(),
+    };
+    let taken: usize = rows
+        .iter()
+        .map(|(side, origin, from)| width(&detail(side, origin)) + width(&who(from)) + 4)
+        .max()
+        .unwrap_or(0);
+    let room = style.width.saturating_sub(8 + taken).max(28);
     let mut grid = Grid::new(style, "<<<<");
-    let who = |from: &Option<String>| from.as_ref().map_or(String::new(), |f| format!("from {f}"));
-    let mut add = |side: &str, origin: &Origin, detail: String, from: String| {
+    for (side, origin, from) in &rows {
         let location = escape(&origin.location).into_owned();
         grid.row([
-            (side.to_owned(), Tone::Dim),
-            (elide(&location, room).into_owned(), Tone::Strong),
-            (detail, Tone::Plain),
-            (escape(&from).into_owned(), Tone::Dim),
+            ((*side).to_owned(), Tone::Dim),
+            (elide_head(&location, room).into_owned(), Tone::Strong),
+            (detail(side, origin), Tone::Plain),
+            (who(from), Tone::Dim),
         ]);
-    };
-    let kind = escape(&live.kind).into_owned();
-    let detail = if access.is_empty() { kind } else { format!("{kind}, {access}") };
-    add("live", live, detail, who(&from.live));
-    if let Some(backup) = backup {
-        let mut detail = escape(&backup.kind).into_owned();
-        if let Some(taken) = &backup.taken_at {
-            let age = ago_text(taken, screen.now).unwrap_or_else(|| escape(taken).into_owned());
-            detail.push_str(&format!(", {age}"));
-        }
-        add("backup", backup, detail, who(&from.backup));
     }
     grid.write(out)?;
+    if let (true, Some(from)) = (both, &from.live) {
+        writeln!(out, "{}", style.paint(Tone::Dim, format!("        both from {}", escape(from))))?;
+    }
     for (side, warning) in live
         .warnings
         .iter()

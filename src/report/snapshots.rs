@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::report::json;
 use crate::report::sides::Screen;
 use crate::report::table::Grid;
-use crate::report::text::{Style, Tone, ago, bytes, count, elide, escape, plural};
+use crate::report::text::{Style, Tone, ago, bytes, count, elide, escape, moment, plural};
 use crate::snapshot::check::CheckReport;
 use crate::snapshot::list::SnapshotInfo;
 use crate::snapshot::prune::PrunePlan;
@@ -28,7 +28,7 @@ pub fn taken(out: &mut dyn Write, style: Style, taken: &Taken) -> Result<()> {
         out,
         "{} of {}, {} in {}, {}",
         escape(&taken.manifest.database),
-        escape(&taken.manifest.taken_at),
+        moment(&taken.manifest.taken_at),
         plural(rows, "row"),
         plural(tables.len() as u64, "table"),
         bytes(taken.bytes),
@@ -82,21 +82,27 @@ pub fn list(
         writeln!(out, "no snapshots in {}", escape(&root.to_string_lossy()))?;
         return Ok(());
     }
-    let mut grid = Grid::new(style, "<<>>><");
-    grid.header(["taken", "age", "tables", "rows", "size", "snapshot"]);
-    let room = style.width.saturating_sub(66).max(32);
+    // The name is there to be copied: it is never cut, and the rest makes room.
+    let wide = style.width >= 110;
+    let mut grid = Grid::new(style, if wide { "<<>>><" } else { "<>><" });
+    let pick = |cells: [(String, Tone); 6]| {
+        let keep = move |i: &usize| wide || !matches!(i, 1 | 2);
+        cells.into_iter().enumerate().filter(move |(i, _)| keep(i)).map(|(_, cell)| cell)
+    };
+    let titles = ["taken", "age", "tables", "rows", "size", "snapshot"];
+    grid.header(pick(titles.map(|t| (t.to_owned(), Tone::Dim))).map(|(t, _)| t));
     for info in snapshots {
         let path = info.path.strip_prefix(root).unwrap_or(&info.path).to_string_lossy();
         let path = if path.is_empty() { info.path.to_string_lossy() } else { path };
         let tone = if info.is_whole() { Tone::Plain } else { Tone::Missing };
-        grid.row([
+        grid.row(pick([
             (info.taken_at.format("%Y-%m-%d %H:%M").to_string(), tone),
             (ago(info.taken_at, screen.now), Tone::Dim),
             (count(info.tables as u64), tone),
             (count(info.rows), tone),
             (bytes(info.bytes), tone),
-            (elide(&escape(&path), room).into_owned(), tone),
-        ]);
+            (escape(&path).into_owned(), tone),
+        ]));
     }
     grid.write(out)?;
     for info in snapshots {
@@ -155,7 +161,7 @@ pub fn check(out: &mut dyn Write, style: Style, report: &CheckReport) -> Result<
         out,
         "{}  taken {}   {}, {}, {}",
         style.paint(Tone::Strong, escape(&report.path.to_string_lossy())),
-        escape(&report.taken_at),
+        moment(&report.taken_at),
         plural(report.files.len() as u64, "file"),
         plural(rows, "row"),
         bytes(size),

@@ -81,7 +81,7 @@ pub fn begin(out: &mut dyn Write, lines: &[String]) -> Result<()> {
     }
     writeln!(
         out,
-        "-- A row that is no longer what was seen is left alone; nothing is deleted by chance."
+        "-- Each row carries its guard: one that is no longer what was seen is left alone."
     )?;
     writeln!(out, "PRAGMA foreign_keys = ON;\nBEGIN IMMEDIATE;")?;
     Ok(())

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, SecondsFormat};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::model::value::ValueRef;
@@ -121,6 +121,14 @@ pub fn ago(then: DateTime<FixedOffset>, now: DateTime<FixedOffset>) -> String {
     }
 }
 
+/// An RFC 3339 text without its fraction of a second; any other text escaped.
+pub fn moment(text: &str) -> String {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(moment) => moment.to_rfc3339_opts(SecondsFormat::Secs, false),
+        Err(_) => escape(text).into_owned(),
+    }
+}
+
 /// [`ago`] for an RFC 3339 text; `None` when it isn't one.
 pub fn ago_text(then: &str, now: DateTime<FixedOffset>) -> Option<String> {
     DateTime::parse_from_rfc3339(then).ok().map(|then| ago(then, now))
@@ -234,6 +242,15 @@ pub fn elide(text: &str, max: usize) -> Cow<'_, str> {
     let head = take_width(text.chars(), room.div_ceil(2));
     let tail: String = take_width(text.chars().rev(), room / 2).chars().rev().collect();
     Cow::Owned(format!("{head}…{tail}"))
+}
+
+/// `text` in at most `max` columns, its beginning left out: for paths.
+pub fn elide_head(text: &str, max: usize) -> Cow<'_, str> {
+    if width(text) <= max {
+        return Cow::Borrowed(text);
+    }
+    let tail = take_width(text.chars().rev(), max.saturating_sub(1));
+    Cow::Owned(format!("…{}", tail.chars().rev().collect::<String>()))
 }
 
 fn take_width(chars: impl Iterator<Item = char>, max: usize) -> String {
@@ -353,6 +370,7 @@ mod tests {
     fn long_cells_lose_their_middle() {
         assert_eq!(elide("abcdefghij", 7), "abc…hij");
         assert_eq!(elide("日本語日本語", 7), "日…語");
+        assert_eq!(elide_head("/srv/backups/prod.db", 10), "…s/prod.db");
         assert_eq!(cell(ValueRef::Blob(&[7; 100]), 30), "x'07070707070707…' (100 bytes)");
         let long = "é".repeat(1_000_000);
         assert_eq!(cell(ValueRef::Text(long.as_bytes()), 5), "éé…éé");

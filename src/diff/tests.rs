@@ -493,3 +493,15 @@ async fn c12_a_column_in_two_types_is_refused() {
     request.carry.backup = vec![pairs.pairs[0].backup_column("b").unwrap()];
     assert_eq!(request.spec().unwrap_err().kind(), Kind::Usage);
 }
+
+#[tokio::test]
+async fn rows_outside_of_their_range_abort() {
+    let side = |sprawls| MemTable {
+        sprawls,
+        splits: vec![Value::Int(3)],
+        ..table("t", id(), &["id"], ints(&[1, 2, 3, 4]))
+    };
+    let mount = mount(vec![side(true)], vec![side(false)], 2).await;
+    let error = run(&mount, &request(&id(), 1)).await.unwrap_err();
+    assert!(error.to_string().contains("the backup gave the row"), "{error}");
+}

@@ -31,6 +31,8 @@ pub(crate) struct MemTable {
     pub(crate) ordered: bool,
     /// Scans say that they are in key order whether they are or not.
     pub(crate) lies: bool,
+    /// Scans give every row, whatever the range.
+    pub(crate) sprawls: bool,
     pub(crate) splits: Vec<Value>,
     pub(crate) batch_rows: usize,
 }
@@ -82,6 +84,7 @@ pub(crate) fn table(
         rows,
         ordered: true,
         lies: false,
+        sprawls: false,
         splits: vec![],
         batch_rows: 3,
     }
@@ -265,7 +268,9 @@ impl Source for MemSource {
         let mut rows: Vec<&Vec<Value>> = table
             .rows
             .iter()
-            .filter(|row| key.is_empty() || in_range(&scan.key[0], &row[key[0]], &scan.range))
+            .filter(|row| {
+                table.sprawls || key.is_empty() || in_range(&scan.key[0], &row[key[0]], &scan.range)
+            })
             .filter(|row| scan.filter.as_ref().is_none_or(|f| keeps(schema, row, f)))
             .collect();
         if table.ordered {

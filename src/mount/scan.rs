@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{Array, AsArray, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Int64Type, Schema, SchemaRef};
 use datafusion::common::Statistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -22,8 +22,8 @@ use futures::StreamExt;
 use crate::error::{Error, Result};
 use crate::model::filter::Filter;
 use crate::model::side::Which;
-use crate::model::table::{Column, TableName, scan_schema};
-use crate::model::value::{EXACT, exact_cells};
+use crate::model::table::{Carrier, Column, TableName, scan_schema};
+use crate::model::value::{EXACT, Value, exact_cells};
 use crate::mount::order::{key_order, range_partitioning};
 use crate::progress::Progress;
 use crate::source::{KeyRange, Scan, Source};
@@ -174,6 +174,7 @@ impl ExecutionPlan for SourceScanExec {
             .get(partition)
             .cloned()
             .ok_or_else(|| Error::failed(format!("there is no key range {partition}")))?;
+        let bounds = Bounds::of(&spec, &range);
         let stream = self.source.scan(Scan {
             table: spec.table.clone(),
             columns: spec.columns.clone(),
@@ -187,6 +188,9 @@ impl ExecutionPlan for SourceScanExec {
             let batch = batch?;
             if let Some(watch) = &watch {
                 watch.0.advance(batch.num_rows() as u64);
+            }
+            if let Some(bounds) = &bounds {
+                bounds.check(&spec, &batch)?;
             }
             match spec.misfits {
                 Misfits::Carry => Ok(batch),
@@ -206,6 +210,48 @@ impl ExecutionPlan for SourceScanExec {
             statistics.num_rows = Precision::Inexact(rows as usize);
         }
         Ok(Arc::new(statistics))
+    }
+}
+
+/// The bounds of an integer range. Ranges that a source cuts wrongly would make rows look
+/// missing on one side and extra on the other, and the merge could not tell.
+struct Bounds {
+    column: usize,
+    lower: i64,
+    /// Exclusive; `None`: no bound.
+    upper: Option<i64>,
+}
+
+impl Bounds {
+    fn of(spec: &ScanSpec, range: &KeyRange) -> Option<Self> {
+        let key = spec.key.first().filter(|key| key.carrier == Carrier::Int)?;
+        let column = spec.columns.iter().position(|c| c.name == key.name)?;
+        let integer = |bound: &Option<Value>| match bound {
+            Some(Value::Int(i)) => Some(*i),
+            _ => None,
+        };
+        let (lower, upper) = (integer(&range.lower), integer(&range.upper));
+        (lower.is_some() || upper.is_some()).then(|| Self {
+            column,
+            lower: lower.unwrap_or(i64::MIN),
+            upper,
+        })
+    }
+
+    fn check(&self, spec: &ScanSpec, batch: &RecordBatch) -> Result<()> {
+        let keys = batch.column(self.column).as_primitive::<Int64Type>();
+        let outside = |k: i64| k < self.lower || self.upper.is_some_and(|upper| k >= upper);
+        let stray = match keys.null_count() {
+            0 => keys.values().iter().copied().find(|k| outside(*k)),
+            _ => keys.iter().flatten().find(|k| outside(*k)),
+        };
+        match stray {
+            None => Ok(()),
+            Some(key) => Err(Error::failed(format!(
+                "the {} gave the row {key} of {} outside of the key range asked for",
+                spec.which, spec.table
+            ))),
+        }
     }
 }
 

@@ -4,6 +4,14 @@
 //! This is the only place that reads the environment, asks, or writes to the terminal.
 
 pub mod args;
+pub mod verify;
+pub mod undo;
+pub mod show;
+pub mod restore;
+pub mod plans;
+pub mod patch;
+pub mod log;
+pub mod apply;
 pub mod completions;
 pub mod config;
 pub mod confirm;
@@ -125,6 +133,13 @@ fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
         .map_err(|e| Error::failed("the folder this runs in could not be found").because(e))?;
     let context = Context { terminal, global: cli.global, folder };
     match &cli.command {
+        Command::Restore(args) => restore::run(&context, args),
+        Command::Patch(args) => patch::run(&context, args),
+        Command::Apply(args) => apply::run(&context, args),
+        Command::Undo(args) => undo::run(&context, args),
+        Command::Log(args) => log::run(&context, args),
+        Command::Show(args) => show::run(&context, args),
+        Command::Verify(args) => verify::run(&context, args),
         Command::Completions(args) => completions::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
         Command::Gaps(args) => gaps::run(&context, args),

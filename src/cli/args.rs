@@ -86,6 +86,20 @@ pub enum Command {
     Gaps(cli::gaps::GapsArgs),
     /// Ask with SQL: live.TABLE, backup.TABLE and diff('TABLE'), read-only
     Sql(cli::sql::SqlArgs),
+    /// Plan the return of missing rows, show it, and write it when confirmed
+    Restore(cli::restore::RestoreArgs),
+    /// Plan column values from the backup, show them, and write them when confirmed
+    Patch(cli::patch::PatchArgs),
+    /// Apply exactly a saved plan, or go on with one that stopped
+    Apply(cli::apply::ApplyArgs),
+    /// Take back an operation, row by row, where nothing changed since
+    Undo(cli::undo::UndoArgs),
+    /// List plans and operations
+    Log(cli::log::LogArgs),
+    /// Show a plan and what became of it
+    Show(cli::show::ShowArgs),
+    /// Re-read live against an operation, or a backup against its digests
+    Verify(cli::verify::VerifyArgs),
     /// Take a snapshot of a database, or of every one in a folder
     Snapshot(cli::snapshot::SnapshotArgs),
     /// List snapshots, and remove old ones by rules
@@ -133,7 +147,7 @@ pub struct Selection {
 }
 
 /// How a command that writes goes about it.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Writing")]
 pub struct Writing {
     /// Stop after the plan; write nothing

@@ -90,6 +90,26 @@ fn conflicts(out: &mut dyn Write, style: Style, receipt: &Receipt) -> Result<()>
     Ok(())
 }
 
+/// A list of rows with why they were left alone, all of them.
+pub fn refused(
+    out: &mut dyn Write,
+    style: Style,
+    title: &str,
+    conflicts: &[Conflict],
+) -> Result<()> {
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    let title = format!("{title}: {}", plural(conflicts.len() as u64, "row"));
+    writeln!(out, "{}", style.paint(Tone::Changed, title))?;
+    let mut grid = Grid::new(style, "<<").indent(2);
+    for conflict in conflicts {
+        let (name, why) = one(conflict, true);
+        grid.plain_row([name, why]);
+    }
+    grid.write(out)
+}
+
 /// A conflict's row and why, escaped.
 fn one(conflict: &Conflict, with_table: bool) -> (String, String) {
     let key = match &conflict.key {

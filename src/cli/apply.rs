@@ -1,0 +1,64 @@
+//! `restorekit apply`: carry out exactly a saved plan.
+
+use clap::Args;
+
+use crate::cli::args::{Format, Writing};
+use crate::cli::confirm::confirm;
+use crate::cli::sides::state;
+use crate::cli::{Context, block_on, plans};
+use crate::error::Result;
+use crate::report::sides::Provenance;
+use crate::report::text::plural;
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  restorekit apply 7f3a2c
+  restorekit apply 7f3a2c --resume --yes
+  restorekit apply ./fix.rkplan --live prod.db --expect-target prod.db --yes")]
+pub struct ApplyArgs {
+    /// Apply this plan: its id, the beginning of it, or its file
+    #[arg(value_name = "PLAN")]
+    pub plan: String,
+    /// Look for the plan's database here (default: where it was when planned)
+    #[arg(long, value_name = "URL")]
+    pub live: Option<String>,
+    /// Go on with a plan that stopped part way
+    #[arg(long)]
+    pub resume: bool,
+    /// Don't ask before writing
+    #[arg(long)]
+    pub yes: bool,
+    /// Refuse any database but the one of this name
+    #[arg(long, value_name = "NAME")]
+    pub expect_target: Option<String>,
+    /// Write the receipt like this
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+/// Shows the plan, asks, applies it.
+pub fn run(context: &Context, args: &ApplyArgs) -> Result<u8> {
+    block_on(apply(context, args))
+}
+
+async fn apply(context: &Context, args: &ApplyArgs) -> Result<u8> {
+    let plan = state()?.find(&args.plan).await?;
+    let header = plan.header();
+    let rows = plan.rows();
+    let done = plan.operation().await?.is_some_and(|o| o.receipt.is_some());
+    if !done && rows > 0 {
+        if args.format == Format::Table && !args.yes {
+            plans::show(context, &plan, &Provenance::default()).await?;
+        }
+        let what = format!("{} to write to {}", plural(rows, "row"), header.binding.live.location);
+        let otherwise = format!("restorekit apply {}", header.id);
+        let writing = Writing {
+            yes: args.yes,
+            expect_target: args.expect_target.clone(),
+            ..Writing::default()
+        };
+        confirm(&context.terminal, &writing, &header.binding.target, &what, &otherwise)?;
+    }
+    plans::carry_out(context, plan, args.live.as_deref(), args.resume, args.format).await
+}

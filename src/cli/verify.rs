@@ -1,0 +1,89 @@
+//! `restorekit verify`: live against an operation, or a backup against its digests.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::Args;
+
+use crate::backup::manifest::MANIFEST;
+use crate::cli::args::Format;
+use crate::cli::sides::{open_live_side, state};
+use crate::cli::{Context, block_on};
+use crate::error::{Kind, Result};
+use crate::model::origin::Identity;
+use crate::report::{snapshots, verify as screen};
+use crate::snapshot::check::check;
+use crate::snapshot::list::list;
+use crate::verify::verify_operation;
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  restorekit verify
+  restorekit verify 01J9ZK3M
+  restorekit verify /backups")]
+pub struct VerifyArgs {
+    /// Verify this operation, or this snapshot or folder of them (default: the last operation)
+    #[arg(value_name = "OPERATION|BACKUP")]
+    pub what: Option<String>,
+    /// Look for the operation's database here (default: where it was)
+    #[arg(long, value_name = "URL")]
+    pub live: Option<String>,
+    /// Write the report like this
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+/// Verifies one or the other; 1 when live is no longer as written, 7 for a damaged backup.
+pub fn run(context: &Context, args: &VerifyArgs) -> Result<u8> {
+    match &args.what {
+        Some(what) if Path::new(what).is_dir() => block_on(backup(context, Path::new(what), args)),
+        what => block_on(operation(context, what.as_deref(), args)),
+    }
+}
+
+async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> Result<u8> {
+    let state = state()?;
+    let plan = match what {
+        Some(name) => state.find(name).await?,
+        None => state.latest().await?,
+    };
+    let Identity::Sqlite { path, .. } = &plan.header().binding.target;
+    let source = open_live_side(args.live.as_deref().unwrap_or(path)).await?;
+    let progress = context.terminal.progress();
+    let report = verify_operation(&plan, source.as_ref(), progress.as_ref()).await;
+    source.release().await?;
+    let report = report?;
+    let mut out = context.terminal.output(None)?;
+    match args.format {
+        Format::Table => screen::screen(&mut out, context.terminal.out, &report)?,
+        Format::Json => screen::json(&mut out, &report)?,
+    }
+    out.flush()?;
+    Ok(u8::from(!report.is_same()))
+}
+
+/// Re-reads one snapshot, or every snapshot of a folder.
+async fn backup(context: &Context, folder: &Path, args: &VerifyArgs) -> Result<u8> {
+    let folders = if folder.join(MANIFEST).is_file() {
+        vec![folder.to_owned()]
+    } else {
+        list(folder)?.into_iter().map(|s| s.path).collect()
+    };
+    if folders.is_empty() {
+        return Err(crate::error::Error::usage(format!("{} holds no snapshot", folder.display()))
+            .hint(format!("restorekit inspect {}", folder.display())));
+    }
+    let mut whole = true;
+    let mut out = context.terminal.output(None)?;
+    for folder in folders {
+        let report = check(&folder, context.terminal.progress()).await?;
+        whole &= report.is_whole();
+        match args.format {
+            Format::Table => snapshots::check(&mut out, context.terminal.out, &report)?,
+            Format::Json => snapshots::check_json(&mut out, &report)?,
+        }
+    }
+    out.flush()?;
+    Ok(if whole { 0 } else { Kind::Damaged.exit_code() })
+}

@@ -3,15 +3,8 @@
 //! A command is its arguments and one function that calls the library's steps in turn.
 //! This is the only place that reads the environment, asks, or writes to the terminal.
 
-pub mod args;
-pub mod verify;
-pub mod undo;
-pub mod show;
-pub mod restore;
-pub mod plans;
-pub mod patch;
-pub mod log;
 pub mod apply;
+pub mod args;
 pub mod completions;
 pub mod config;
 pub mod confirm;
@@ -20,13 +13,20 @@ pub mod failure;
 pub mod gaps;
 pub mod init;
 pub mod inspect;
+pub mod log;
+pub mod patch;
+pub mod plans;
 pub mod resolve;
+pub mod restore;
 pub mod secret;
+pub mod show;
 pub mod sides;
 pub mod snapshot;
 pub mod snapshots;
 pub mod sql;
 pub mod terminal;
+pub mod undo;
+pub mod verify;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

@@ -103,8 +103,9 @@ fn prune(
     let (mut forgotten, mut kept) = (0, 0);
     let mut out = context.terminal.output(None)?;
     for entry in entries {
-        let made = DateTime::parse_from_rfc3339(&entry.header.created_at)
-            .map_err(|e| Error::refused(format!("plan {} has no time", entry.header.id)).because(e))?;
+        let made = DateTime::parse_from_rfc3339(&entry.header.created_at).map_err(|e| {
+            Error::refused(format!("plan {} has no time", entry.header.id)).because(e)
+        })?;
         if made > before {
             continue;
         }

@@ -59,7 +59,8 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
         return Err(Error::usage("--from goes with one --column")
             .hint("patch the columns one after the other"));
     }
-    let sides = open_sides(context, &args.sides, plans::may_remember(context, &args.writing)).await?;
+    let sides =
+        open_sides(context, &args.sides, plans::may_remember(context, &args.writing)).await?;
     let pairs = sides.pairs(&[]).await?;
     let pair = the_table(&pairs, args)?;
     let schema = Side { backup: &*pair.schema.backup, live: &*pair.schema.live };

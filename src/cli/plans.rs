@@ -37,11 +37,7 @@ pub fn lifetime() -> Duration {
 const CONFLICTS: u8 = 3;
 
 /// A new plan of the state folder, to be filled.
-pub async fn draft(
-    command: &str,
-    title: String,
-    writing: &Writing,
-) -> Result<Draft> {
+pub async fn draft(command: &str, title: String, writing: &Writing) -> Result<Draft> {
     let (id, path) = state()?.new_plan();
     let options = DraftOptions {
         id,

@@ -44,7 +44,8 @@ pub fn run(context: &Context, args: &RestoreArgs) -> Result<u8> {
 }
 
 async fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
-    let sides = open_sides(context, &args.sides, plans::may_remember(context, &args.writing)).await?;
+    let sides =
+        open_sides(context, &args.sides, plans::may_remember(context, &args.writing)).await?;
     let pairs = sides.pairs(&[]).await?;
     for (table, why) in &pairs.skipped {
         context.terminal.warn(&format!("{table} is left out: {why}"));

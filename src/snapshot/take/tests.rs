@@ -408,3 +408,6 @@ async fn x_a_fault_at_every_file_step_leaves_a_whole_snapshot_or_none() {
         assert_eq!(clean_leftovers(root.path()), 0, "the good run cleaned up");
     }
 }
+
+#[path = "tests/sqlite.rs"]
+mod sqlite;

@@ -65,6 +65,9 @@ pub trait Target: Send {
 
     /// Rolls back; harmless when there is no transaction.
     async fn rollback(&mut self) -> Result<()>;
+
+    /// Closes the connection and waits for it; an open transaction is rolled back.
+    async fn close(self: Box<Self>) -> Result<()>;
 }
 
 /// How the write of one row went.

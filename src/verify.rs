@@ -3,6 +3,8 @@
 //! An operation is verified by reading each row that it wrote: it stands as written, was
 //! changed since, or is gone. That the application changed a row is no error.
 
+use std::collections::HashMap;
+
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use async_trait::async_trait;
@@ -14,6 +16,7 @@ use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Op, TablePlan};
 use crate::model::receipt::Receipt;
 use crate::model::table::Column;
+use crate::model::value::push_exact;
 use crate::plan::file::image;
 use crate::plan::file::{BatchState, PlanFile};
 use crate::progress::Progress;
@@ -173,25 +176,28 @@ impl Reader for FromSource<'_> {
         let key = image::pick(columns, &plan.key.columns)?;
         let wanted = image::project(keys, &key)?;
         let found = self.0.fetch(&plan.table, columns, &key, &wanted).await?;
-        // The rows come in the keys' order, without those that are not there.
-        let (asked, got) = (image::cells(&wanted, &key)?, image::cells(&found, &key)?);
-        let mut next = 0;
-        let mut places = Vec::with_capacity(wanted.num_rows());
-        for row in 0..wanted.num_rows() {
-            let mut here = next < found.num_rows();
-            for column in 0..key.len() {
-                here = here && asked.get(row, column)? == got.get(next, column)?;
-            }
-            places.push(here.then_some(next as u32));
-            next += usize::from(here);
+        // A row whose key only means the same to live's collation is not the one asked for.
+        let mut places = HashMap::with_capacity(found.num_rows());
+        for (row, tuple) in (0..).zip(tuples(&found, &key)?) {
+            places.insert(tuple, row);
         }
-        if next < found.num_rows() {
-            return Err(Error::failed(format!(
-                "live gave rows of {} that were not asked for",
-                plan.table
-            )));
-        }
+        let places: Vec<Option<u32>> =
+            tuples(&wanted, &key)?.iter().map(|tuple| places.get(tuple).copied()).collect();
         let exists = places.iter().map(Option::is_some).collect();
         Ok((take_record_batch(&found, &UInt32Array::from(places))?, exists))
     }
+}
+
+/// The key of each row, as comparable bytes.
+fn tuples(batch: &RecordBatch, key: &[Column]) -> Result<Vec<Vec<u8>>> {
+    let cells = image::cells(batch, key)?;
+    (0..batch.num_rows())
+        .map(|row| {
+            let mut tuple = Vec::new();
+            for (column, place) in key.iter().zip(0..) {
+                push_exact(&mut tuple, &column.name, cells.get(row, place)?);
+            }
+            Ok(tuple)
+        })
+        .collect()
 }

@@ -11,7 +11,7 @@ use crate::model::origin::Identity;
 /// Held until dropped; the system lets go of it when the process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -31,7 +31,7 @@ impl Lock {
             .open(&path)
             .map_err(failed)?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(Error::refused(format!(
                 "another restorekit is writing to {}",
                 target.database()
@@ -39,5 +39,13 @@ impl Lock {
             .hint("wait until it has ended: restorekit log")),
             Err(TryLockError::Error(e)) => Err(failed(e)),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would not do while a child process that is just being started still
+        // shares the descriptor. If it fails, the end of the process lets go.
+        let _ = self.file.unlock();
     }
 }

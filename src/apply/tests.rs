@@ -1,6 +1,8 @@
 //! The protocol over real SQLite files.
 
 mod conflicts;
+mod faults;
 mod harness;
+mod kills;
 mod refusals;
 mod undoing;

@@ -3,6 +3,7 @@
 use super::harness::{Lab, Step, int, text};
 use crate::model::conflict::Reason;
 use crate::model::value::Value;
+use crate::target::Target as _;
 
 const EVENTS: &str = "create table events(id integer primary key, title text, n integer);;
     insert into events values (1,'a',1),(2,'b',2),(3,'c',3),(4,'d',4)";

@@ -10,18 +10,17 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::apply::{ApplyOptions, apply};
 use crate::engine::sqlite::raw::{Connection, SqliteError};
+use crate::engine::sqlite::schema;
 use crate::engine::sqlite::write::SqliteTarget;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::origin::{Identity, Origin};
 use crate::model::plan::{Batch, Binding, Op, PlanHeader, TablePlan};
 use crate::model::receipt::Receipt;
-use crate::model::table::{
-    Affinity, Carrier, Collation, Column, ForeignAction, ForeignKey, Key, KeyOrigin, TableKind,
-    TableName, TableSchema, Trigger, TriggerEvent, UniqueIndex, scan_schema,
-};
+use crate::model::table::{Carrier, Column, Key, KeyOrigin, TableName, TableSchema, scan_schema};
 use crate::model::value::{Value, ValueRef, fits, push_exact};
 use crate::plan::file::{PlanFile, PlanWriter};
 use crate::progress::Silent;
+use crate::target::Target as _;
 
 pub(super) const NEVER: &str = "2999-01-01T00:00:00+00:00";
 
@@ -32,7 +31,13 @@ pub(super) struct Lab {
 
 impl Lab {
     pub(super) async fn new(sql: &str) -> Self {
-        let lab = Self { folder: tempfile::tempdir().unwrap() };
+        // Memory where there is some: what a crash leaves is the process's here, not the disk's.
+        let memory = Path::new("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        let lab = Self { folder: folder.unwrap() };
         let connection = raw(&lab.live(), true).await;
         run(&connection, sql);
         connection.close().await.unwrap();
@@ -55,8 +60,8 @@ impl Lab {
         ApplyOptions { resume: true, ..self.options() }
     }
 
-    pub(super) async fn target(&self) -> SqliteTarget {
-        SqliteTarget::open(self.live().to_str().unwrap(), describe).await.unwrap()
+    pub(super) async fn target(&self) -> Box<SqliteTarget> {
+        Box::new(SqliteTarget::open(self.live().to_str().unwrap(), describe).await.unwrap())
     }
 
     /// The application writes.
@@ -176,7 +181,7 @@ impl Lab {
         options: &ApplyOptions,
     ) -> Result<Receipt> {
         let mut target = self.target().await;
-        let receipt = apply(plan, &mut target, options, &Silent).await;
+        let receipt = apply(plan, &mut *target, options, &Silent).await;
         target.close().await.unwrap();
         receipt
     }
@@ -374,122 +379,8 @@ pub(super) fn dump(connection: &Connection) -> String {
     out
 }
 
-/// A table's schema by pragmas; enough for tests.
 pub(super) fn describe(connection: &Connection, table: &TableName) -> Result<TableSchema> {
-    let name = &table.name;
-    let flag = |s: &str| s != "0";
-    let ddl = strings(
-        connection,
-        &format!("select sql from sqlite_schema where type = 'table' and name = '{name}'"),
-    );
-    let columns: Vec<Column> = strings(
-        connection,
-        &format!(
-            "select name, type, \"notnull\", dflt_value, hidden from pragma_table_xinfo('{name}')"
-        ),
-    )
-    .into_iter()
-    .map(|c| {
-        let declared = c[1].to_uppercase();
-        let (affinity, carrier) = match &declared {
-            d if d.contains("INT") => (Affinity::Integer, Carrier::Int),
-            d if d.contains("TEXT") || d.contains("CHAR") => (Affinity::Text, Carrier::Text),
-            d if d.contains("REAL") => (Affinity::Real, Carrier::Real),
-            d if d.is_empty() || d.contains("BLOB") => (Affinity::Blob, Carrier::Blob),
-            _ => (Affinity::Numeric, Carrier::Number),
-        };
-        let collation = match connection.column_collation(name, &c[0]).unwrap().as_str() {
-            "NOCASE" => Collation::NoCase,
-            "RTRIM" => Collation::Rtrim,
-            _ => Collation::Binary,
-        };
-        Column {
-            name: c[0].clone(),
-            declared: c[1].clone(),
-            carrier,
-            affinity,
-            time_form: None,
-            not_null: flag(&c[2]),
-            generated: matches!(&c[4][..], "2" | "3"),
-            default: (c[3] != "\u{0}").then(|| c[3].clone()),
-            collation,
-        }
-    })
-    .collect();
-    let key: Vec<String> = strings(
-        connection,
-        &format!("select name from pragma_table_xinfo('{name}') where pk > 0 order by pk"),
-    )
-    .into_iter()
-    .map(|k| k[0].clone())
-    .collect();
-    let mut uniques = Vec::new();
-    for index in strings(
-        connection,
-        &format!("select name, partial from pragma_index_list('{name}') where \"unique\""),
-    ) {
-        let parts =
-            strings(connection, &format!("select name from pragma_index_info('{}')", index[0]));
-        uniques.push(UniqueIndex {
-            name: index[0].clone(),
-            columns: parts.iter().map(|p| (p[0] != "\u{0}").then(|| p[0].clone())).collect(),
-            partial: flag(&index[1]),
-        });
-    }
-    let mut foreign_keys: Vec<(String, ForeignKey)> = Vec::new();
-    for f in strings(
-        connection,
-        &format!(
-            "select id, \"table\", \"from\", \"to\" from pragma_foreign_key_list('{name}') \
-             order by id, seq"
-        ),
-    ) {
-        if foreign_keys.last().is_none_or(|(id, _)| *id != f[0]) {
-            let parent = TableName::bare(&f[1]);
-            let action = ForeignAction::NoAction;
-            let foreign = ForeignKey {
-                columns: vec![],
-                parent,
-                parent_columns: vec![],
-                on_delete: action,
-                on_update: action,
-            };
-            foreign_keys.push((f[0].clone(), foreign));
-        }
-        let last = &mut foreign_keys.last_mut().unwrap().1;
-        last.columns.push(f[2].clone());
-        last.parent_columns.push(f[3].clone());
-    }
-    let triggers = strings(
-        connection,
-        &format!("select name, sql from sqlite_schema where type='trigger' and tbl_name='{name}'"),
-    )
-    .into_iter()
-    .map(|t| {
-        let head = t[1].to_uppercase();
-        let event = [
-            (" INSERT ON ", TriggerEvent::Insert),
-            (" DELETE ON ", TriggerEvent::Delete),
-            (" UPDATE ", TriggerEvent::Update),
-        ];
-        let event = event.into_iter().find(|(word, _)| head.contains(word)).unwrap().1;
-        Trigger { name: t[0].clone(), event, sql: t[1].clone() }
-    })
-    .collect();
-    let rowid = columns
-        .iter()
-        .find(|c| key.len() == 1 && key[0] == c.name && c.declared.eq_ignore_ascii_case("integer"));
-    Ok(TableSchema {
-        name: table.clone(),
-        kind: TableKind::Base,
-        rowid_alias: rowid.map(|c| c.name.clone()),
-        columns,
-        keys: vec![Key { columns: key, origin: KeyOrigin::PrimaryKey }],
-        uniques,
-        foreign_keys: foreign_keys.into_iter().map(|(_, f)| f).collect(),
-        triggers,
-        without_rowid: false,
-        autoincrement: false,
-        ddl: ddl.first().map(|d| d[0].clone()).unwrap_or_default(),
-    })
+    schema::read(connection, &table.name)
+        .map_err(|e| Error::failed(e.to_string()))?
+        .ok_or_else(|| Error::refused(format!("no table {table}")))
 }

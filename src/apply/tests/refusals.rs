@@ -8,6 +8,7 @@ use crate::error::Kind;
 use crate::model::value::Value;
 use crate::plan::file::PlanFile;
 use crate::progress::{Progress, Silent};
+use crate::target::Target as _;
 
 const TABLE: &str =
     "create table t(id integer primary key, v integer);; insert into t values (1, 1)";
@@ -99,10 +100,10 @@ async fn s4_a_file_that_was_swapped_is_not_written() {
     let away = lab.folder.path().join("away.db");
     std::fs::rename(lab.live(), &away).unwrap();
     std::fs::copy(&away, lab.live()).unwrap();
-    let e = apply(&plan, &mut target, &lab.options(), &Silent).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Refused, "{e}");
     std::fs::remove_file(lab.live()).unwrap();
-    let e = apply(&plan, &mut target, &lab.options(), &Silent).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Refused, "{e}");
     target.close().await.unwrap();
     assert!(!lab.live().exists());
@@ -134,7 +135,7 @@ async fn s4_a_file_that_is_swapped_between_batches_stops_the_run() {
         std::fs::rename(&live, &away).unwrap();
         std::fs::write(&live, std::fs::read(&away).unwrap()).unwrap();
     });
-    let e = apply(&plan, &mut target, &lab.options(), &swap).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &swap).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Refused, "{e}");
     assert!(e.to_string().contains("another file"), "{e}");
     target.close().await.unwrap();
@@ -148,7 +149,7 @@ async fn x5_an_interrupted_run_ends_between_batches_and_resumes() {
     let cancel = options.cancel.clone();
     let stop = After(10, 0.into(), move || cancel.store(true, Ordering::Relaxed));
     let mut target = lab.target().await;
-    let receipt = apply(&plan, &mut target, &options, &stop).await.unwrap();
+    let receipt = apply(&plan, &mut *target, &options, &stop).await.unwrap();
     target.close().await.unwrap();
     assert!(receipt.stopped && !receipt.verified);
     assert_eq!(receipt.tables[0].written, 10);
@@ -167,13 +168,13 @@ async fn a_writer_that_holds_the_lock_is_waited_for_2_s_at_most() {
     let application = raw(&lab.live(), false).await;
     run(&application, "begin immediate");
     let mut target = lab.target().await;
-    let e = apply(&plan, &mut target, &lab.options(), &Silent).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Failed, "{e}");
     assert!(e.to_string().contains("locked by another writer"), "{e}");
     run(&application, "rollback");
     application.close().await.unwrap();
     // Nothing was written, so it is no resumption.
-    let receipt = apply(&plan, &mut target, &lab.options(), &Silent).await.unwrap();
+    let receipt = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap();
     assert_eq!(receipt.tables[0].written, 20);
     target.close().await.unwrap();
 }
@@ -184,7 +185,7 @@ async fn g10_a_read_only_live_is_refused() {
     let plan = lab.plan("aaaaaa", 5, insert()).await;
     let mut target = lab.target().await;
     target.connection().execute("pragma query_only = on").unwrap();
-    let e = apply(&plan, &mut target, &lab.options(), &Silent).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
     assert!(matches!(e.kind(), Kind::Refused), "{e}");
     target.close().await.unwrap();
     assert_eq!(lab.one("select count(*) from t").await, "1");
@@ -204,7 +205,7 @@ async fn a_full_disk_stops_and_resume_goes_on() {
     let pages = super::harness::strings(target.connection(), "pragma page_count")[0][0].clone();
     let limit = pages.parse::<u64>().unwrap() + 6;
     target.connection().execute(&format!("pragma max_page_count = {limit}")).unwrap();
-    let e = apply(&plan, &mut target, &lab.options(), &Silent).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Stopped, "{e}");
     assert!(e.hints().iter().any(|h| h.contains("--resume")), "{:?}", e.hints());
     target.close().await.unwrap();
@@ -257,7 +258,7 @@ async fn a_schema_that_moves_under_way_stops_the_run() {
         });
     });
     let mut target = lab.target().await;
-    let e = apply(&plan, &mut target, &lab.options(), &alter).await.unwrap_err();
+    let e = apply(&plan, &mut *target, &lab.options(), &alter).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Stopped, "{e}");
     target.close().await.unwrap();
     let e = lab.apply_with(&plan, &lab.resuming()).await.unwrap_err();

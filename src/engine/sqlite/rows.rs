@@ -167,6 +167,15 @@ impl Rows {
         self.rows += 1;
     }
 
+    /// Appends a row of NULLs.
+    pub(crate) fn push_absent(&mut self) {
+        self.builders.iter_mut().for_each(Builder::append_null);
+        if let Some(exact) = &mut self.exact {
+            exact.append_null();
+        }
+        self.rows += 1;
+    }
+
     fn push_misfits(&mut self, row: &Row<'_>) {
         self.misfits.sort_unstable_by_key(|column| self.ranks[*column]);
         for column in self.misfits.drain(..) {

@@ -7,7 +7,6 @@
 
 mod children;
 mod refusal;
-mod rows;
 mod sql;
 mod writing;
 
@@ -16,7 +15,7 @@ use async_trait::async_trait;
 
 use crate::engine::sqlite::open::{Writer, open_for_writing};
 use crate::engine::sqlite::raw::{Connection, SqliteError};
-use crate::engine::sqlite::write::rows::Rows;
+use crate::engine::sqlite::rows::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Op, TablePlan};
@@ -48,15 +47,6 @@ impl SqliteTarget {
     #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
-    }
-
-    /// Closes the connection and waits for it.
-    pub(crate) async fn close(self) -> Result<()> {
-        let path = self.path;
-        self.connection
-            .close()
-            .await
-            .map_err(|e| Error::failed(format!("live: {path} could not be closed")).because(e))
     }
 
     fn schema_version(&self) -> Result<i64> {
@@ -187,10 +177,10 @@ impl Target for SqliteTarget {
                 let mut found = 0;
                 statement
                     .query(&wanted, |r| {
-                        if wanted.iter().enumerate().all(|(i, v)| r.get(i) == *v) {
+                        if wanted.iter().enumerate().all(|(i, v)| r.get(columns.len() + i) == *v) {
                             found += 1;
                             if found == 1 {
-                                rows.push(r, wanted.len());
+                                rows.push(r);
                             }
                         }
                         Ok::<bool, SqliteError>(found < 2)
@@ -208,7 +198,7 @@ impl Target for SqliteTarget {
                 }
                 exists.push(found == 1);
             }
-            Ok((rows.finish()?, exists))
+            Ok((rows.take()?, exists))
         })
     }
 
@@ -276,6 +266,14 @@ impl Target for SqliteTarget {
             return Ok(());
         }
         blocking(|| self.connection.execute("rollback")).map_err(|e| self.failed("roll back", e))
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        let path = self.path;
+        self.connection
+            .close()
+            .await
+            .map_err(|e| Error::failed(format!("live: {path} could not be closed")).because(e))
     }
 }
 

@@ -10,11 +10,11 @@ use crate::engine::sqlite::raw::quote;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::{Collation, Column, Key, TableName};
 
-/// Selects the key's columns and `columns` of the rows whose key equals the parameters in
+/// Selects `columns` and the key's columns of the rows whose key equals the parameters in
 /// SQLite's eyes, which see affinities and collations: the caller compares exactly.
 pub(super) fn select(table: &TableName, key: &Key, columns: &[Column]) -> String {
     let mut sql = String::from("select ");
-    let names = key.columns.iter().chain(columns.iter().map(|c| &c.name));
+    let names = columns.iter().map(|c| &c.name).chain(&key.columns);
     list(&mut sql, names.map(|n| quote(n)), ", ");
     let _ = write!(sql, " from main.{} where ", quote(&table.name));
     let terms = key.columns.iter().zip(1..).map(|(name, n)| format!("{} = ?{n}", quote(name)));

@@ -1,0 +1,245 @@
+//! Every call of the target fails in turn; a resumed run reaches the same end.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+
+use super::harness::{Lab, Step, int, text};
+use crate::apply::apply;
+use crate::engine::sqlite::write::SqliteTarget;
+use crate::error::{Error, Kind, Result};
+use crate::model::origin::Identity;
+use crate::model::plan::TablePlan;
+use crate::model::table::{Column, TableName, TableSchema};
+use crate::plan::file::PlanFile;
+use crate::progress::Silent;
+use crate::target::{Target, Written};
+
+/// When a call fails.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    /// The call, from 1.
+    at: usize,
+    /// It is carried out, and its answer is lost.
+    late: bool,
+    /// All calls after it fail too.
+    lasting: bool,
+}
+
+/// A target whose calls fail as told.
+struct Faulty {
+    inner: Box<SqliteTarget>,
+    calls: usize,
+    fault: Fault,
+}
+
+impl Faulty {
+    /// Counts a call: whether it is carried out, and whether its answer arrives.
+    fn call(&mut self) -> (bool, bool) {
+        self.calls += 1;
+        let fails = self.calls == self.fault.at || self.fault.lasting && self.calls > self.fault.at;
+        (!fails || self.fault.late, !fails)
+    }
+
+    fn failed() -> Error {
+        Error::failed("planted")
+    }
+}
+
+/// Runs a call of the inner target as the fault says.
+macro_rules! through {
+    ($self:ident, $call:expr) => {{
+        let (runs, answers) = $self.call();
+        if !runs {
+            return Err(Self::failed());
+        }
+        let answer = $call;
+        if answers { answer } else { Err(Self::failed()) }
+    }};
+}
+
+#[async_trait]
+impl Target for Faulty {
+    async fn identity(&mut self) -> Result<Identity> {
+        through!(self, self.inner.identity().await)
+    }
+
+    async fn schema(&mut self, table: &TableName) -> Result<TableSchema> {
+        through!(self, self.inner.schema(table).await)
+    }
+
+    async fn begin(&mut self) -> Result<()> {
+        through!(self, self.inner.begin().await)
+    }
+
+    async fn begin_reading(&mut self) -> Result<()> {
+        through!(self, self.inner.begin_reading().await)
+    }
+
+    async fn read(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)> {
+        through!(self, self.inner.read(plan, columns, keys).await)
+    }
+
+    async fn write(
+        &mut self,
+        plan: &TablePlan,
+        before: Option<&RecordBatch>,
+        after: Option<&RecordBatch>,
+        rows: &[usize],
+    ) -> Result<Vec<Written>> {
+        through!(self, self.inner.write(plan, before, after, rows).await)
+    }
+
+    async fn settle(
+        &mut self,
+        plan: &TablePlan,
+        after: Option<&RecordBatch>,
+        rows: &[usize],
+    ) -> Result<Vec<(usize, String)>> {
+        through!(self, self.inner.settle(plan, after, rows).await)
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let (runs, answers) = self.call();
+        if runs {
+            self.inner.commit().await?;
+        } else {
+            self.inner.rollback().await?;
+        }
+        if answers { Ok(()) } else { Err(Error::new(Kind::Unknown, "planted")) }
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        // A connection that is gone rolls back by itself.
+        self.inner.rollback().await
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+fn steps() -> Vec<Step> {
+    let rows = |title: &str| (1..=5).map(|i| vec![int(i), text(title)]).collect();
+    vec![
+        Step::insert("t", &["id", "v"], (10..15).map(|i| vec![int(i), text("in")]).collect()),
+        Step::update("t", &["id", "v"], rows("old"), rows("new")),
+    ]
+}
+
+/// Whole batches only: 2 rows each, the last of a step 1.
+async fn whole(lab: &Lab, atomic: bool, about: &str) {
+    let marks = lab
+        .one("select coalesce(group_concat(id), '') from (select id from t where v in ('in', 'new') order by id)")
+        .await;
+    let there: Vec<i64> =
+        marks.trim_matches('"').split(',').filter_map(|id| id.parse().ok()).collect();
+    let batches: [&[i64]; 6] = [&[10, 11], &[12, 13], &[14], &[1, 2], &[3, 4], &[5]];
+    let mut whole = 0;
+    for batch in batches {
+        let some = batch.iter().filter(|id| there.contains(id)).count();
+        assert!(some == 0 || some == batch.len(), "a torn batch: {there:?}, {about}");
+        whole += usize::from(some > 0);
+    }
+    assert!(!atomic || whole == 0 || whole == batches.len(), "torn: {there:?}, {about}");
+}
+
+async fn at_every_call(atomic: bool) {
+    let lab = Lab::new(
+        "create table t(id integer primary key, v text);;
+         insert into t values (1,'old'),(2,'old'),(3,'old'),(4,'old'),(5,'old')",
+    )
+    .await;
+    let plan = lab.plan_with("aaaaaa", 2, steps(), |h| h.atomic = atomic).await;
+    plan.close().await.unwrap();
+    let path = lab.plan_path("aaaaaa");
+    let (live, fresh) = (std::fs::read(lab.live()).unwrap(), std::fs::read(&path).unwrap());
+    let start = lab.dump().await;
+    for (late, lasting) in [(false, false), (true, false), (false, true), (true, true)] {
+        let mut at = 0;
+        loop {
+            at += 1;
+            // The same inodes again, as they were.
+            std::fs::write(lab.live(), &live).unwrap();
+            std::fs::write(&path, &fresh).unwrap();
+            let fault = Fault { at, late, lasting };
+            let about = format!("{fault:?}");
+            let plan = PlanFile::open(&path).await.unwrap();
+            let mut faulty = Box::new(Faulty { inner: lab.target().await, calls: 0, fault });
+            let first = apply(&plan, &mut *faulty, &lab.options(), &Silent).await;
+            let calls = faulty.calls;
+            faulty.close().await.unwrap();
+            whole(&lab, atomic, &about).await;
+            let clean = calls < at;
+            match &first {
+                Ok(receipt) => assert!(receipt.verified && !receipt.stopped, "{about}"),
+                Err(e) => {
+                    assert!(!clean, "{e} without a fault: {about}");
+                    let any = lab.dump().await != start;
+                    let right = match e.kind() {
+                        Kind::Failed => !any,
+                        Kind::Stopped => any,
+                        Kind::Unknown => true,
+                        _ => false,
+                    };
+                    assert!(right, "{:?} with something written: {any}; {about}", e.kind());
+                }
+            }
+            let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+            assert_eq!(receipt.conflict_count(), 0, "{:?} {about}", receipt.conflicts);
+            assert!(receipt.verified, "{about}");
+            let done: u64 = receipt.tables.iter().map(|t| t.written + t.already).sum();
+            assert_eq!(done, 10, "{about}");
+            assert_eq!(lab.one("select count(*) from t where v in ('in', 'new')").await, "10");
+            let back = lab.folder.path().join("back.rkplan");
+            let undo =
+                crate::undo::undo(&plan, &back, "back", chrono::Duration::hours(1)).await.unwrap();
+            assert_eq!(undo.rows(), 10, "{about}");
+            lab.apply(&undo).await.unwrap();
+            assert_eq!(lab.dump().await, start, "{about}");
+            undo.close().await.unwrap();
+            plan.close().await.unwrap();
+            std::fs::remove_file(&back).unwrap();
+            if clean {
+                assert!(at > 30, "only {at} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn x3_a_fault_at_every_call_is_resumed_to_the_right_end() {
+    at_every_call(false).await;
+}
+
+#[tokio::test]
+async fn x3_a_fault_at_every_call_of_an_atomic_plan() {
+    at_every_call(true).await;
+}
+
+#[tokio::test]
+async fn g6_a_lost_commit_reply_is_answered_by_the_rows() {
+    let lab = Lab::new("create table t(id integer primary key, v text)").await;
+    let rows = (1..=3).map(|i| vec![int(i), text("in")]).collect();
+    let plan = Arc::new(lab.plan("aaaaaa", 9, vec![Step::insert("t", &["id", "v"], rows)]).await);
+    // identity, schema, begin, probe, write, read, settle, commit
+    let fault = Fault { at: 8, late: true, lasting: true };
+    let mut faulty = Box::new(Faulty { inner: lab.target().await, calls: 0, fault });
+    let e = apply(&plan, &mut *faulty, &lab.options(), &Silent).await.unwrap_err();
+    faulty.close().await.unwrap();
+    assert_eq!(e.kind(), Kind::Unknown);
+    assert_eq!(plan.records().await.unwrap()[0].state.as_str(), "unknown");
+    // The application deletes a row that was committed: it must not come back.
+    lab.sql("delete from t where id = 2").await;
+    let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+    assert_eq!((receipt.tables[0].written, receipt.verified), (3, false));
+    assert_eq!(receipt.changed_since[0].key["id"], 2);
+    assert_eq!(lab.one("select count(*) from t").await, "2");
+}

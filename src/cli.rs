@@ -8,7 +8,9 @@ pub mod args;
 pub mod completions;
 pub mod config;
 pub mod confirm;
+pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod failure;
 pub mod gaps;
 pub mod init;
@@ -41,6 +43,7 @@ use crate::cli::terminal::Terminal;
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Origin;
 use crate::report::sides::Screen;
+use crate::state::State;
 
 /// What every command gets.
 #[derive(Debug)]
@@ -73,6 +76,19 @@ impl Context {
             origin.location = below.to_string_lossy().into_owned();
         }
         origin
+    }
+
+    /// Where plans are kept: as the configuration says, or in the user's state folder.
+    pub fn state(&self) -> Result<State> {
+        use etcetera::BaseStrategy;
+        if let Some(folder) = self.config()?.and_then(|c| c.settings.state) {
+            return Ok(State::at(folder));
+        }
+        let base = etcetera::choose_base_strategy().map_err(|e| {
+            Error::failed("there is no home folder to keep plans in").because(e).hint("set HOME")
+        })?;
+        let root = base.state_dir().unwrap_or_else(|| base.data_dir());
+        Ok(State::at(root.join("restorekit")))
     }
 
     /// The configuration, where there is one.
@@ -144,6 +160,8 @@ fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
         Command::Diff(args) => diff::run(&context, args),
         Command::Gaps(args) => gaps::run(&context, args),
         Command::Sql(args) => sql::run(&context, args),
+        Command::Doctor(args) => doctor::run(&context, args),
+        Command::Demo(args) => demo::run(&context, args),
         Command::Inspect(args) => inspect::run(&context, args),
         Command::Init(args) => init::run(&context, args),
         Command::Snapshot(args) => snapshot::run(&context, args),

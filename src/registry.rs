@@ -33,6 +33,12 @@ pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
     Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
 }
 
+/// Runs SQL on a database of restorekit's own making, in one transaction; the file is
+/// created where it is missing. Not for a user's database.
+pub async fn run_script(path: &Path, sql: &str) -> Result<()> {
+    sqlite::script::run(path, sql).await
+}
+
 /// The first bytes of a file that may be a database, at most `most`. Opening a SQLite file
 /// that this process is connected to would drop its locks, so such a file is not opened,
 /// and only SQLite's magic comes back.

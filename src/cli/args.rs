@@ -108,6 +108,10 @@ pub enum Command {
     Inspect(cli::inspect::InspectArgs),
     /// Print shell completions or the man page
     Completions(cli::completions::CompletionsArgs),
+    /// Check that a restore would work tonight
+    Doctor(cli::doctor::DoctorArgs),
+    /// Play the two stories that restorekit was made for, on a database of its own
+    Demo(cli::demo::DemoArgs),
     /// Write a commented restorekit.toml
     Init(cli::init::InitArgs),
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub key: BTreeMap<String, Vec<String>>,
     /// Where snapshots are put.
     pub snapshots: Option<String>,
+    /// Where plans are kept, instead of the user's state folder.
+    pub state: Option<String>,
     /// Whatever else stands there, to be refused by name.
     #[serde(flatten)]
     pub(crate) unknown: BTreeMap<String, toml::Value>,
@@ -131,7 +133,7 @@ fn parse(
     names.extend(file.profile.values().flat_map(|p| p.unknown.keys()));
     if let Some(name) = names.first() {
         return Err(wrong(format!("there is no setting {name}"))
-            .hint("settings: live, backup, table, ignore, key, snapshots, [profile.NAME]"));
+            .hint("settings: live, backup, table, ignore, key, snapshots, state, [profile.NAME]"));
     }
     if let Some(name) = profile {
         let over = file.profile.get(name).ok_or_else(|| {
@@ -148,6 +150,7 @@ fn parse(
     };
     settings.live = settings.live.as_deref().map(place).transpose()?;
     settings.snapshots = settings.snapshots.as_deref().map(place).transpose()?;
+    settings.state = settings.state.as_deref().map(place).transpose()?;
     settings.backup = settings.backup.iter().map(|b| place(b)).collect::<Result<_>>()?;
     Ok(Config { path: path.to_owned(), profile: profile.map(str::to_owned), settings })
 }
@@ -165,6 +168,7 @@ impl Settings {
             ignore: pick(self.ignore, base.ignore),
             key,
             snapshots: self.snapshots.or(base.snapshots),
+            state: self.state.or(base.state),
             unknown: BTreeMap::new(),
         }
     }

@@ -66,6 +66,9 @@ fn template(live: Option<&str>, backup: Option<&str>) -> String {
 # Where `restorekit snapshot` puts its snapshots.
 # snapshots = "/backups"
 
+# Where plans and operations are kept, instead of $XDG_STATE_HOME/restorekit.
+# state = "/srv/restorekit"
+
 # The key of a table that has none of its own.
 # [key]
 # log = ["at", "who"]

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use clap::Args;
 
-use crate::backup::detect::{find, open};
+use crate::backup::inspect::inspect;
 use crate::cli::args::Format;
 use crate::cli::sides::backup_spec;
 use crate::cli::{Context, block_on};
-use crate::error::Result;
-use crate::report::inspect::{self as screen, Table};
+use crate::error::{Kind, Result};
+use crate::report::inspect as screen;
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
@@ -28,27 +28,19 @@ pub struct InspectArgs {
     pub format: Format,
 }
 
-/// Says what was detected.
+/// Says what was detected; 7 when some table can't be read.
 pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
     block_on(look(context, args))
 }
 
 async fn look(context: &Context, args: &InspectArgs) -> Result<u8> {
-    let spec = backup_spec(&args.path, args.live.as_deref())?;
-    let found = find(&spec).await?;
-    let source = open(found.clone(), &spec).await?;
-    let mut tables = Vec::new();
-    for name in source.tables().await? {
-        let schema = source.schema(&name).await?;
-        let rows = source.survey(&name, &[], 1).await?.rows;
-        tables.push(Table { schema, rows });
-    }
-    source.release().await?;
+    let found = inspect(&backup_spec(&args.path, args.live.as_deref())?).await?;
     let mut out = context.terminal.output(None)?;
     match args.format {
-        Format::Table => screen::screen(&mut out, context.screen(), &found, &tables)?,
-        Format::Json => screen::json(&mut out, &found, &tables)?,
+        Format::Table => screen::screen(&mut out, context.screen(), &found)?,
+        Format::Json => screen::json(&mut out, &found)?,
     }
     out.flush()?;
-    Ok(0)
+    let damaged = found.tables.iter().any(|t| t.problem.is_some());
+    Ok(if damaged { Kind::Damaged.exit_code() } else { 0 })
 }

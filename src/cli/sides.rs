@@ -16,7 +16,7 @@ use crate::registry::{default_parallelism, open_live, sqlite_path};
 use crate::report::sides::Provenance;
 use crate::report::text::shell_word;
 use crate::source::Source;
-use crate::state::{LastDiff, State};
+use crate::state::LastDiff;
 
 /// Both sides, open, and how they were found.
 #[derive(Debug)]
@@ -170,18 +170,8 @@ impl Resolved {
     }
 }
 
-/// The state folder of this user.
-pub fn state() -> Result<State> {
-    use etcetera::BaseStrategy;
-    let base = etcetera::choose_base_strategy().map_err(|e| {
-        Error::failed("there is no home folder to keep plans in").because(e).hint("set HOME")
-    })?;
-    let root = base.state_dir().unwrap_or_else(|| base.data_dir());
-    Ok(State::at(root.join("restorekit")))
-}
-
 fn last_diff(context: &Context) -> Option<Remembered> {
-    let last = state().ok()?.recall(&context.folder.to_string_lossy())?;
+    let last = context.state().ok()?.recall(&context.folder.to_string_lossy())?;
     let at = chrono::DateTime::parse_from_rfc3339(&last.at).ok()?;
     Some(Remembered { live: last.live, backup: last.backup, table: last.table, at })
 }
@@ -201,7 +191,7 @@ pub fn remember(context: &Context, resolved: &Resolved) -> bool {
         table: resolved.tables().to_vec(),
         at: context.now().to_rfc3339(),
     };
-    match state().and_then(|state| state.remember(&last)) {
+    match context.state().and_then(|state| state.remember(&last)) {
         Ok(()) => true,
         Err(e) => {
             context.terminal.warn(&format!("this diff is not remembered: {e}"));

@@ -21,6 +21,7 @@ mod rows;
 mod sample;
 mod scan;
 pub(crate) mod schema;
+pub(crate) mod script;
 pub(crate) mod source;
 mod survey;
 pub mod write;

@@ -4,7 +4,6 @@ use clap::Args;
 
 use crate::cli::args::{Format, Writing};
 use crate::cli::confirm::confirm;
-use crate::cli::sides::state;
 use crate::cli::{Context, block_on, plans};
 use crate::error::Result;
 use crate::report::sides::Provenance;
@@ -43,7 +42,7 @@ pub fn run(context: &Context, args: &ApplyArgs) -> Result<u8> {
 }
 
 async fn apply(context: &Context, args: &ApplyArgs) -> Result<u8> {
-    let plan = state()?.find(&args.plan).await?;
+    let plan = context.state()?.find(&args.plan).await?;
     let header = plan.header();
     let rows = plan.rows();
     let done = plan.operation().await?.is_some_and(|o| o.receipt.is_some());

@@ -52,8 +52,8 @@ insert into venues select i, 'Venue ' || i from n;
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000)
 insert into events select i, 1 + i * 7919 % 120, 'Evening ' || i,
     datetime('2024-01-02 19:00:00', '+' || (i * 104729 % 700) || ' days'),
-    datetime('2023-02-01', '+' || i * 13 || ' minutes'),
-    datetime('2023-02-01', '+' || i * 17 || ' minutes') from n;
+    datetime('2023-02-01', '+' || (i * 13) || ' minutes'),
+    datetime('2023-02-01', '+' || (i * 17) || ' minutes') from n;
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
 insert into subscriptions select i, 'user' || i || '@example.com', i * 7919 % 10 < 7, null,
     datetime('2023-09-01', '+' || (i * 104729 % 262800) || ' minutes') from n;
@@ -70,12 +70,12 @@ update events set title = title || ' (moved)', updated_at = '2024-03-15 09:30:00
     where id % 700 = 5;
 delete from events where id in (
     select id from events where id <= 30000 and id % 700 <> 5 order by id * 7919 % 30011 limit 2509);
-delete from events where id > 30000 and id % 6 = 1";
+delete from events where id > 30000 and id % 6 = 4";
 
 /// The migration that went wrong: 98 % of the inactive subscriptions end on its own day.
 const BACKFILL: &str = "
 update subscriptions set updated_at = '2024-03-15 10:12:44' where not active and id % 97 = 3;
-update subscriptions set cancelled_at = '2024-03-15 11:00:0' || id % 10,
+update subscriptions set cancelled_at = '2024-03-15 11:00:0' || (id % 10),
     updated_at = '2024-03-15 11:00:00'
     where not active and cancelled_at is null and id % 100 > 1";
 

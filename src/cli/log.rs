@@ -6,7 +6,6 @@ use chrono::{DateTime, Duration};
 use clap::Args;
 
 use crate::cli::args::Format;
-use crate::cli::sides::state;
 use crate::cli::{Context, block_on};
 use crate::error::{Error, Result};
 use crate::report::log::{self, Line, Outcome};
@@ -39,7 +38,7 @@ pub struct LogArgs {
 /// Lists, or prunes.
 pub fn run(context: &Context, args: &LogArgs) -> Result<u8> {
     block_on(async {
-        let state = state()?;
+        let state = context.state()?;
         let (entries, unreadable) = state.list().await?;
         for file in unreadable {
             context.terminal.warn(&format!("{}: {}", file.path.display(), file.why));

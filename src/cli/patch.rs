@@ -78,7 +78,7 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
         include_reissued: args.include_reissued,
         limit: args.selection.limit,
     };
-    let mut draft = plans::draft("patch", title(pair, args), &args.writing).await?;
+    let mut draft = plans::draft(context, "patch", title(pair, args), &args.writing).await?;
     let progress = context.terminal.progress();
     plan_patch(&sides.mount, pair, predicate.as_ref(), &options, &mut draft, progress).await?;
     let plan = draft.finish(&sides.mount).await?;

@@ -10,7 +10,6 @@ use crate::apply::{ApplyOptions, apply};
 use crate::cli::Context;
 use crate::cli::args::{Format, Writing};
 use crate::cli::confirm::{confirm, expect_target};
-use crate::cli::sides::state;
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Op, PlanHeader};
@@ -37,8 +36,13 @@ pub fn lifetime() -> Duration {
 const CONFLICTS: u8 = 3;
 
 /// A new plan of the state folder, to be filled.
-pub async fn draft(command: &str, title: String, writing: &Writing) -> Result<Draft> {
-    let (id, path) = state()?.new_plan();
+pub async fn draft(
+    context: &Context,
+    command: &str,
+    title: String,
+    writing: &Writing,
+) -> Result<Draft> {
+    let (id, path) = context.state()?.new_plan();
     let options = DraftOptions {
         id,
         command: command.into(),
@@ -121,7 +125,7 @@ pub async fn carry_out(
     resume: bool,
     format: Format,
 ) -> Result<u8> {
-    let state = state()?;
+    let state = context.state()?;
     state.note(&plan)?;
     let location = live.map_or_else(|| place(&plan.header().binding.target), str::to_owned);
     let mut target = open_target(&location).await?;

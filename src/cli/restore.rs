@@ -74,7 +74,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
         limit: args.selection.limit,
     };
     let title = title(&pairs.pairs, args);
-    let mut draft = plans::draft("restore", title, &args.writing).await?;
+    let mut draft = plans::draft(context, "restore", title, &args.writing).await?;
     let progress = context.terminal.progress();
     plan_restore(&sides.mount, wanted, &all, &options, &mut draft, progress).await?;
     let plan = draft.finish(&sides.mount).await?;

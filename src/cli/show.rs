@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::sides::state;
 use crate::cli::{Context, block_on, plans};
 use crate::error::{Error, Result};
 use crate::plan::file::PlanFile;
@@ -43,7 +42,7 @@ pub enum ShowFormat {
 /// Shows it.
 pub fn run(context: &Context, args: &ShowArgs) -> Result<u8> {
     block_on(async {
-        let plan = state()?.find(&args.plan).await?;
+        let plan = context.state()?.find(&args.plan).await?;
         let mut out = context.terminal.output(args.output.as_deref())?;
         match args.format {
             ShowFormat::Table => table(context, &plan, &mut out).await?,

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use crate::cli::args::{Format, Writing};
-use crate::cli::sides::state;
 use crate::cli::{Context, block_on, plans};
 use crate::error::Result;
 use crate::report::sides::Provenance;
@@ -35,7 +34,7 @@ pub struct UndoArgs {
 /// Makes the inverse plan, shows it, asks, applies it.
 pub fn run(context: &Context, args: &UndoArgs) -> Result<u8> {
     block_on(async {
-        let state = state()?;
+        let state = context.state()?;
         let done = match &args.operation {
             Some(name) => state.find(name).await?,
             None => state.latest().await?,

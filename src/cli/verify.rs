@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::backup::manifest::MANIFEST;
 use crate::cli::args::Format;
-use crate::cli::sides::{open_live_side, state};
+use crate::cli::sides::open_live_side;
 use crate::cli::{Context, block_on};
 use crate::error::{Kind, Result};
 use crate::model::origin::Identity;
@@ -43,7 +43,7 @@ pub fn run(context: &Context, args: &VerifyArgs) -> Result<u8> {
 }
 
 async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> Result<u8> {
-    let state = state()?;
+    let state = context.state()?;
     let plan = match what {
         Some(name) => state.find(name).await?,
         None => state.latest().await?,

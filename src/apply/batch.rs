@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::apply::judge::{Judge, Standing, columns, conflict, fires, keys, take};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::conflict::Reason;
 use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::table::{KeyOrigin, TriggerEvent};
@@ -110,6 +110,14 @@ pub(crate) async fn attempt(
     let mut refused = Vec::new();
     let mut written_at = Vec::with_capacity(due.len());
     let went = target.write(plan, before, after, &due).await?;
+    if went.len() != due.len() {
+        return Err(Error::failed(format!(
+            "live answered for {} of {} rows of {}",
+            went.len(),
+            due.len(),
+            plan.table
+        )));
+    }
     for ((&row, &at), written) in due.iter().zip(&due_at).zip(went) {
         match written {
             Written::Done => {

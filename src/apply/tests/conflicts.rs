@@ -300,6 +300,7 @@ async fn c6_missing_parents_are_found_in_every_mode() {
         let receipt = lab.apply(&plan).await.unwrap();
         assert_eq!((receipt.tables[0].written, receipt.tables[0].conflicts), (2, 2), "{deferred}");
         assert!(receipt.conflicts.iter().all(|c| c.reason == Reason::ForeignKey));
+        assert_eq!(receipt.conflicts[0].detail, "p: no such row of p");
         assert_eq!(lab.one("select group_concat(id) from c").await, "\"1,3\"");
     }
 }

@@ -33,10 +33,12 @@ impl<'a> Refusals<'a> {
             return Err(e.into());
         }
         if e.is_foreign_key() {
-            return Ok((
-                Reason::ForeignKey,
-                "a parent is missing, or children hang from it".into(),
-            ));
+            let orphan = match after {
+                Some(after) => orphans_of(self.connection, self.plan, after, &[row])?.pop(),
+                None => None,
+            };
+            let hang = || "a parent is missing, or children hang from it".to_owned();
+            return Ok((Reason::ForeignKey, orphan.map_or_else(hang, |(_, detail)| detail)));
         }
         if !e.is_unique() {
             return Ok((Reason::Constraint, e.message));
@@ -106,7 +108,15 @@ pub(super) fn orphans(
     rows: &[usize],
 ) -> Result<Vec<(usize, String)>, Stop> {
     let Some(after) = after else { return Ok(Vec::new()) };
-    let cells = image(after, &plan.after)?;
+    orphans_of(connection, plan, &image(after, &plan.after)?, rows)
+}
+
+fn orphans_of(
+    connection: &Connection,
+    plan: &TablePlan,
+    cells: &Cells<'_>,
+    rows: &[usize],
+) -> Result<Vec<(usize, String)>, Stop> {
     let mut orphans: Vec<(usize, String)> = Vec::new();
     for foreign in &plan.schema.foreign_keys {
         let at: Option<Vec<usize>> = foreign

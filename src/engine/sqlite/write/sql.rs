@@ -135,3 +135,112 @@ fn list(sql: &mut String, items: impl Iterator<Item = String>, separator: &str) 
         sql.push_str(&item);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::table::{
+        Affinity, Carrier, KeyOrigin, TableKind, TableSchema, Trigger, TriggerEvent,
+    };
+
+    fn plan(op: Op) -> TablePlan {
+        let column = |name: &str, generated, collation| Column {
+            name: name.into(),
+            declared: String::new(),
+            carrier: Carrier::Text,
+            affinity: Affinity::Blob,
+            time_form: None,
+            not_null: false,
+            generated,
+            default: None,
+            collation,
+        };
+        let columns = vec![
+            column("k \"1\"", false, Collation::NoCase),
+            column("v", false, Collation::Binary),
+            column("g", true, Collation::Binary),
+        ];
+        let key = Key { columns: vec!["k \"1\"".into()], origin: KeyOrigin::PrimaryKey };
+        TablePlan {
+            table: TableName::bare("t; drop"),
+            op,
+            key: key.clone(),
+            before: if op == Op::Insert { vec![] } else { columns.clone() },
+            after: if op == Op::Delete { vec![] } else { columns.clone() },
+            schema: TableSchema {
+                name: TableName::bare("t; drop"),
+                kind: TableKind::Base,
+                columns,
+                keys: vec![key],
+                uniques: vec![],
+                foreign_keys: vec![],
+                triggers: vec![Trigger {
+                    name: "x".into(),
+                    event: TriggerEvent::Insert,
+                    sql: String::new(),
+                }],
+                rowid_alias: None,
+                without_rowid: false,
+                autoincrement: false,
+                ddl: String::new(),
+            },
+            rows: 0,
+            skipped: vec![],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn the_writes_are_plain() {
+        assert_eq!(
+            write(&plan(Op::Insert)).sql,
+            r#"insert or abort into main."t; drop" ("k ""1""", "v") values (?1, ?2)"#
+        );
+        let key = |n| {
+            format!(
+                r#""k ""1""" = ?{n} and typeof("k ""1""") = typeof(?{n}) and "k ""1""" collate binary = ?{n}"#
+            )
+        };
+        let guard = |c, n| format!(r#"{c} collate binary is ?{n} and typeof({c}) = typeof(?{n})"#);
+        assert_eq!(
+            write(&plan(Op::Update)).sql,
+            format!(
+                r#"update or abort main."t; drop" set "v" = ?1 where {} and {}"#,
+                key(2),
+                guard(r#""v""#, 3)
+            )
+        );
+        assert_eq!(
+            write(&plan(Op::Delete)).sql,
+            format!(
+                r#"delete from main."t; drop" where {} and {} and {}"#,
+                key(1),
+                guard(r#""v""#, 2),
+                guard(r#""g""#, 3)
+            )
+        );
+    }
+
+    #[test]
+    fn c1_c2_g2_no_write_replaces_ignores_or_hides_its_target() {
+        for op in [Op::Insert, Op::Update, Op::Delete] {
+            let sql = write(&plan(op)).sql.to_lowercase();
+            for word in ["replace", "ignore", "conflict", "with ", "select", "returning"] {
+                assert!(!sql.contains(word), "{word} in {sql}");
+            }
+        }
+        // Nor does any other text of the engine that could be sent.
+        for file in [
+            include_str!("../write.rs"),
+            include_str!("children.rs"),
+            include_str!("refusal.rs"),
+            include_str!("writing.rs"),
+        ] {
+            let code: String = file.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+            let code = code.to_lowercase();
+            for words in ["or replace", "or ignore", "replace into", "disable trigger"] {
+                assert!(!code.contains(words), "{words}");
+            }
+        }
+    }
+}

@@ -208,7 +208,7 @@ impl ParquetTable {
         let meter = Meter::default();
         let mut next = range.start;
         let wanted = range.end.min(self.rows());
-        let reader = self.reader(pairs, &[range.start..wanted])?;
+        let reader = self.reader(pairs, std::slice::from_ref(&(range.start..wanted)))?;
         for batch in reader {
             let batch = batch.map_err(|e| damage(&self.file, e.into()))?;
             meter.add(batch.get_array_memory_size() as u64, &self.limits, self.file.path())?;

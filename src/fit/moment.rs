@@ -117,12 +117,12 @@ fn fraction_digits(nanos: u32, form: Fraction) -> (usize, Written) {
     };
     let lost = match wished {
         9 => false,
-        6 => nanos % 1_000 != 0,
-        _ => nanos % 10_u32.pow(9 - wished as u32) != 0,
+        6 => !nanos.is_multiple_of(1_000),
+        _ => !nanos.is_multiple_of(10_u32.pow(9 - wished as u32)),
     };
     match lost {
         false => (wished, Written::InForm),
-        true if nanos % 1_000 == 0 => (6, Written::Longer),
+        true if nanos.is_multiple_of(1_000) => (6, Written::Longer),
         true => (9, Written::Longer),
     }
 }

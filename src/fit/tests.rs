@@ -190,7 +190,7 @@ fn t6_decimals_are_their_nearest_double_up_to_15_digits() {
     let (got, _) = fit(money.clone(), &real()).unwrap();
     assert_eq!(got, [Value::Real(19.99), Value::Real(12.0), Value::Null, Value::Real(-0.05)]);
     assert_eq!(fit(money, &text()).unwrap().0, [t("19.99"), t("12.00"), Value::Null, t("-0.05")]);
-    let error = fit(array(vec![Some(1_234_567_890_123_456_7)], 3), &decimal()).unwrap_err();
+    let error = fit(array(vec![Some(12_345_678_901_234_567)], 3), &decimal()).unwrap_err();
     assert!(error.to_string().contains("12345678901234.567"), "{error}");
     let big = array(vec![Some(i128::from(i64::MAX))], 0);
     assert_eq!(fit(big, &decimal()).unwrap().0, [Value::Int(i64::MAX)]);

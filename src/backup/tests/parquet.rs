@@ -84,7 +84,10 @@ async fn k3_order_is_that_of_lives_collation_and_carrier() {
     assert!(ordered(column("n", Carrier::Int)).await);
     assert!(!ordered(column("n", Carrier::Text)).await);
     let range = KeyRange { lower: Some(Value::Text(b"B".into())), upper: None };
-    let rows = scan(&*source, "t", &[nocase.clone()], &[nocase], range).await.unwrap();
+    let rows =
+        scan(&*source, "t", std::slice::from_ref(&nocase), std::slice::from_ref(&nocase), range)
+            .await
+            .unwrap();
     assert_eq!(rows, [[Value::Text(b"b".into())], [Value::Text(b"C".into())]]);
 }
 

@@ -170,6 +170,26 @@ impl State {
         }
     }
 
+    /// The one plan whose operation stopped part way.
+    ///
+    /// # Errors
+    /// `Usage` when there is none or more than one.
+    pub async fn stopped(&self) -> Result<PlanFile> {
+        let (entries, _) = self.list().await?;
+        let begun = |e: &&Entry| e.operation.as_ref().is_some_and(|o| o.receipt.is_none());
+        let mut stopped = entries.iter().filter(begun);
+        match (stopped.next(), stopped.next()) {
+            (Some(one), None) => PlanFile::open(&one.path).await,
+            (None, _) => Err(Error::usage("no operation stopped part way").hint("restorekit log")),
+            (Some(a), Some(b)) => Err(Error::usage(format!(
+                "several stopped part way: {} and {}",
+                words(a),
+                words(b)
+            ))
+            .hint(format!("name one: restorekit apply {} --resume", a.header.id))),
+        }
+    }
+
     /// All plans, the newest first, and the files that can't be read.
     pub async fn list(&self) -> Result<(Vec<Entry>, Vec<Unreadable>)> {
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());

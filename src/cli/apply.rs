@@ -13,12 +13,13 @@ use crate::report::text::plural;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   restorekit apply 7f3a2c
-  restorekit apply 7f3a2c --resume --yes
+  restorekit apply --resume --yes
   restorekit apply ./fix.rkplan --live prod.db --expect-target prod.db --yes")]
 pub struct ApplyArgs {
-    /// Apply this plan: its id, the beginning of it, or its file
-    #[arg(value_name = "PLAN")]
-    pub plan: String,
+    /// Apply this plan: its id, the beginning of it, or its file (default with --resume: the
+    /// one that stopped)
+    #[arg(value_name = "PLAN", required_unless_present = "resume")]
+    pub plan: Option<String>,
     /// Look for the plan's database here (default: where it was when planned)
     #[arg(long, value_name = "URL")]
     pub live: Option<String>,
@@ -42,7 +43,11 @@ pub fn run(context: &Context, args: &ApplyArgs) -> Result<u8> {
 }
 
 async fn apply(context: &Context, args: &ApplyArgs) -> Result<u8> {
-    let plan = context.state()?.find(&args.plan).await?;
+    let state = context.state()?;
+    let plan = match &args.plan {
+        Some(name) => state.find(name).await?,
+        None => state.stopped().await?,
+    };
     let header = plan.header();
     let rows = plan.rows();
     let done = plan.operation().await?.is_some_and(|o| o.receipt.is_some());

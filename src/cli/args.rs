@@ -17,11 +17,15 @@ use crate::cli;
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Examples:
-  restorekit init --live prod.db --backup /backups/prod@latest
-  restorekit completions bash",
+  restorekit demo                                             see it work on a small story
+  restorekit diff --live prod.db --backup snap/ --table events
+  restorekit patch --column cancelled_at --from updated_at --dry-run
+  restorekit gaps --live prod.db --backup snap/ --table events",
     after_long_help = "Examples:
-  restorekit init --live prod.db --backup /backups/prod@latest
-  restorekit completions bash
+  restorekit demo                                             see it work on a small story
+  restorekit diff --live prod.db --backup snap/ --table events
+  restorekit patch --column cancelled_at --from updated_at --dry-run
+  restorekit gaps --live prod.db --backup snap/ --table events
 
 Where a value comes from: its flag, then RESTOREKIT_LIVE, RESTOREKIT_BACKUP and
 RESTOREKIT_TABLE, then restorekit.toml, then the last diff run in this folder.
@@ -136,6 +140,9 @@ pub struct Sides {
     /// Don't compare these columns
     #[arg(long, value_name = "COLS", value_delimiter = ',')]
     pub ignore: Vec<String>,
+    /// Let a table of a compressed backup expand to so many bytes
+    #[arg(long, value_name = "N")]
+    pub max_expanded_bytes: Option<u64>,
 }
 
 /// Which rows.
@@ -172,6 +179,9 @@ pub struct Writing {
     /// Refuse any database but the one of this name
     #[arg(long, value_name = "NAME")]
     pub expect_target: Option<String>,
+    /// Save the plan in this new file, to carry it to another host
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// A screen or a document.

@@ -43,6 +43,7 @@ pub async fn draft(
     writing: &Writing,
 ) -> Result<Draft> {
     let (id, path) = context.state()?.new_plan();
+    let path = writing.output.clone().unwrap_or(path);
     let options = DraftOptions {
         id,
         command: command.into(),
@@ -65,6 +66,7 @@ pub async fn settle(
     format: Format,
     from: &Provenance,
 ) -> Result<u8> {
+    context.state()?.note(&plan)?;
     let header = plan.header().clone();
     expect_target(&header.binding.target, writing.expect_target.as_deref())?;
     let rows = plan.rows();

@@ -53,7 +53,8 @@ pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) ->
     let resolved = resolve_sides(context, flags, may_remember)?;
     // The backup first: telling what it is opens files, and closing a file drops the locks
     // that SQLite holds on it, should both be the same one.
-    let backup = open_backup_side(resolved.backup()?, resolved.live()?).await?;
+    let most = flags.max_expanded_bytes;
+    let backup = open_backup_side(resolved.backup()?, resolved.live()?, most).await?;
     let live = open_live_side(resolved.live()?).await?;
     if let (Some(a), Some(b)) = (live.identity(), backup.identity())
         && a.same(&b)
@@ -80,9 +81,16 @@ pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
 }
 
 /// Opens the backup.
-pub async fn open_backup_side(locations: &[String], live: &str) -> Result<Arc<dyn Source>> {
+pub async fn open_backup_side(
+    locations: &[String],
+    live: &str,
+    max_expanded_bytes: Option<u64>,
+) -> Result<Arc<dyn Source>> {
     match locations {
-        [one] => open_backup(&backup_spec(one, Some(live))?).await,
+        [one] => {
+            let spec = backup_spec(one, Some(live))?;
+            open_backup(&BackupSpec { max_expanded_bytes, ..spec }).await
+        }
         _ => Err(Error::usage("one backup can be read at a time")
             .hint("name one --backup, and run the command again for the next")),
     }

@@ -129,22 +129,29 @@ fn columns(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()
         return Ok(());
     }
     writeln!(out)?;
-    let mut grid = Grid::new(style, "<><").indent(if tables.len() == 1 { 2 } else { 0 });
-    grid.header(["columns that differ", "rows", "backup → live, most common"]);
-    let room = style.width.saturating_sub(38).max(30);
-    for table in tables {
-        for column in &table.columns {
-            let name = if tables.len() == 1 {
-                column.column.clone()
-            } else {
-                format!("{}.{}", table.table, column.column)
-            };
-            grid.row([
-                (elide(&escape(&name), 28).into_owned(), Tone::Plain),
-                (count(column.rows), Tone::Changed),
-                (common(column, room), Tone::Plain),
-            ]);
-        }
+    let single = tables.len() == 1;
+    let indent = if single { 2 } else { 0 };
+    let name = |table: &TableDiff, column: &ColumnDiff| {
+        let name = if single {
+            column.column.clone()
+        } else {
+            format!("{}.{}", table.table, column.column)
+        };
+        elide(&escape(&name), 32).into_owned()
+    };
+    let title = "columns that differ";
+    let all = || tables.iter().flat_map(|t| t.columns.iter().map(move |c| (t, c)));
+    let names = all().map(|(t, c)| width(&name(t, c))).max().unwrap_or(0).max(width(title));
+    let counts = all().map(|(_, c)| count(c.rows).len()).max().unwrap_or(0).max(4);
+    let room = style.width.saturating_sub(indent + names + counts + 4).max(30);
+    let mut grid = Grid::new(style, "<><").indent(indent);
+    grid.header([title, "rows", "backup → live, most common"]);
+    for (table, column) in all() {
+        grid.row([
+            (name(table, column), Tone::Plain),
+            (count(column.rows), Tone::Changed),
+            (common(column, room), Tone::Plain),
+        ]);
     }
     grid.write(out)
 }
@@ -205,8 +212,9 @@ fn next(out: &mut dyn Write, style: Style, tables: &[TableDiff], repeat: &str) -
             if tables.len() > 6 { String::new() } else { format!(" {}", tables.join(" ")) };
         lines.push(format!("restorekit restore{tables}{repeat} --dry-run"));
     }
-    let changed = tables.iter().filter_map(|t| Some((t, t.columns.iter().max_by_key(|c| c.rows)?)));
-    if let Some((table, column)) = changed.max_by_key(|(_, c)| c.rows) {
+    let changed = tables.iter().flat_map(|t| t.columns.iter().map(move |c| (t, c)));
+    // The first of those that differ most.
+    if let Some((table, column)) = changed.rev().max_by_key(|(_, c)| c.rows) {
         lines.push(format!(
             "restorekit patch --table {} --column {}{repeat} --dry-run",
             shell_word(&table.table),
@@ -230,8 +238,10 @@ fn next(out: &mut dyn Write, style: Style, tables: &[TableDiff], repeat: &str) -
         return Ok(());
     }
     writeln!(out)?;
-    for (i, line) in lines.iter().enumerate() {
-        writeln!(out, "{} {line}", if i == 0 { "next:" } else { "  or:" })?;
+    for line in lines {
+        // Changed rows may as well be newer live: only a person knows which side is right.
+        let title = if line.contains(" patch ") { "if live is stale:" } else { "next:" };
+        writeln!(out, "{title} {line}")?;
     }
     Ok(())
 }
@@ -302,7 +312,7 @@ mod tests {
         ! only live, not compared: new
 
         next: restorekit restore --table events --dry-run
-          or: restorekit patch --table events --column title --dry-run
+        if live is stale: restorekit patch --table events --column title --dry-run
         "#);
     }
 
@@ -337,7 +347,7 @@ mod tests {
         ! only live, not compared: new
 
         next: restorekit restore --table events --dry-run
-          or: restorekit patch --table events --column title --dry-run
+        if live is stale: restorekit patch --table events --column title --dry-run
         "#);
     }
 

@@ -85,11 +85,16 @@ pub fn screen(out: &mut dyn Write, screen: Screen, lines: &[Line]) -> Result<()>
             (line.written.map_or("-".into(), count), Tone::Plain),
         ]);
     }
-    grid.write(out)?;
-    for line in lines {
-        let room = style.width.saturating_sub(line.plan.len() + 2).max(30);
+    // What each plan selected stands under its numbers.
+    let room = style.width.saturating_sub(4).max(30);
+    let mut rows = grid.lines().into_iter();
+    if let Some(head) = rows.next() {
+        writeln!(out, "{head}")?;
+    }
+    for (row, line) in rows.zip(lines) {
+        writeln!(out, "{row}")?;
         let title = elide(&escape(&line.title), room).into_owned();
-        writeln!(out, "{}  {title}", style.paint(Tone::Dim, escape(&line.plan)))?;
+        writeln!(out, "    {}", style.paint(Tone::Dim, title))?;
     }
     writeln!(out, "more: restorekit show PLAN")?;
     Ok(())

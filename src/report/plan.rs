@@ -9,7 +9,7 @@ use crate::model::plan::{Op, PlanHeader, Skipped, TablePlan};
 use crate::report::histogram::{self, Days};
 use crate::report::json;
 use crate::report::sides::{Provenance, Screen, sides};
-use crate::report::text::{Style, Tone, ago_text, count, elide, escape, plural};
+use crate::report::text::{Style, Tone, ago_text, count, escape, plural};
 
 /// The days of one column, before and after, by table index in the plan.
 #[derive(Clone, Debug)]
@@ -33,19 +33,27 @@ pub fn screen(
     days: &[ColumnDays],
 ) -> Result<()> {
     let style = screen.style;
-    let title = elide(&escape(&plan.title), style.width.saturating_sub(14).max(40)).into_owned();
-    writeln!(
-        out,
-        "{} {}   {title}",
-        style.paint(Tone::Strong, "PLAN"),
-        style.paint(Tone::Strong, escape(&plan.id))
-    )?;
+    // What is selected is never cut: it is what a person agrees to.
+    let (title, condition) = match plan.title.split_once(" where ") {
+        Some((title, condition)) => (title, Some(condition)),
+        None => (plan.title.as_str(), None),
+    };
+    let head = format!("PLAN {}", escape(&plan.id));
+    writeln!(out, "{}   {}", style.paint(Tone::Strong, head), escape(title))?;
+    if let Some(condition) = condition {
+        writeln!(out, "where   {}", escape(condition))?;
+    }
     sides(out, screen, &plan.binding.live, "", plan.binding.backup.as_ref(), from)?;
     if let Some(undoes) = &plan.undoes {
         writeln!(out, "undoes  {}", escape(undoes))?;
     }
+    let counts = plan
+        .tables
+        .iter()
+        .flat_map(|t| std::iter::once(t.rows).chain(t.skipped.iter().map(|s| s.rows)));
+    let digits = counts.map(|n| count(n).len()).max().unwrap_or(0);
     for (index, table) in plan.tables.iter().enumerate() {
-        one(out, style, table, plan.tables.len() > 1)?;
+        one(out, style, table, plan.tables.len() > 1, digits)?;
         for days in days.iter().filter(|d| d.table == index && d.before.tells() | d.after.tells()) {
             writeln!(out, "  {} by day", escape(&days.column))?;
             histogram::lines(out, style, &days.before, &days.after)?;
@@ -68,7 +76,13 @@ pub fn screen(
     Ok(())
 }
 
-fn one(out: &mut dyn Write, style: Style, table: &TablePlan, several: bool) -> Result<()> {
+fn one(
+    out: &mut dyn Write,
+    style: Style,
+    table: &TablePlan,
+    several: bool,
+    digits: usize,
+) -> Result<()> {
     let (sign, verb, tone) = match table.op {
         Op::Insert => ("+", "inserted", Tone::Extra),
         Op::Update => ("~", "changed", Tone::Changed),
@@ -91,11 +105,14 @@ fn one(out: &mut dyn Write, style: Style, table: &TablePlan, several: bool) -> R
         _ => format!(": {}", columns.join(", ")),
     };
     let tone = if table.rows == 0 { Tone::Dim } else { tone };
-    let rows =
-        format!("{sign} {:>9} row{} would be {verb}", count(table.rows), plural_s(table.rows));
+    let rows = format!(
+        "{sign} {:>digits$} row{} would be {verb}",
+        count(table.rows),
+        plural_s(table.rows)
+    );
     writeln!(out, "{indent}{}{columns}", style.paint(tone, rows))?;
     for Skipped { reason, rows } in &table.skipped {
-        let text = format!("  {:>9} skipped: {}", count(*rows), escape(reason_words(reason)));
+        let text = format!("  {:>digits$} skipped: {}", count(*rows), escape(reason_words(reason)));
         writeln!(out, "{indent}{}", style.paint(Tone::Dim, text))?;
     }
     Ok(())
@@ -249,9 +266,9 @@ pub(crate) mod tests {
         PLAN 7f3a2c   variants.cancelled_at ← backup.updated_at
         live    prod.db  SQLite                            from restorekit.toml
         backup  snap/    restorekit snapshot, 4 d 7 h ago  from the last diff, 12 min ago
-          ~    40,655 rows would be changed: cancelled_at
-                  985 skipped: untouched since the backup
-                  211 skipped: not in the backup
+          ~ 40,655 rows would be changed: cancelled_at
+               985 skipped: untouched since the backup
+               211 skipped: not in the backup
           cancelled_at by day
           before  2024-05-02 ██████████████████ 100 %
           after   2024-01 █████ 2024-05   busiest 2024-01-01 20.0 %

@@ -66,7 +66,7 @@ pub fn sides(
     for (side, origin, from) in &rows {
         let location = escape(&origin.location).into_owned();
         grid.row([
-            ((*side).to_owned(), Tone::Dim),
+            (format!("{side:<6}"), Tone::Dim),
             (elide_head(&location, room).into_owned(), Tone::Strong),
             (detail(side, origin), Tone::Plain),
             (who(from), Tone::Dim),

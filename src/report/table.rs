@@ -88,15 +88,20 @@ impl Grid {
     }
 
     /// Writes the grid, a line a row, without trailing spaces.
-    pub fn write(mut self, out: &mut dyn Write) -> Result<()> {
+    pub fn write(self, out: &mut dyn Write) -> Result<()> {
+        for line in self.lines() {
+            writeln!(out, "{line}")?;
+        }
+        Ok(())
+    }
+
+    /// The grid's lines, the header's first.
+    pub fn lines(mut self) -> Vec<String> {
         for column in self.table.column_iter_mut() {
             column.set_padding((0, 2));
         }
         let indent = " ".repeat(self.indent);
-        for line in self.table.lines() {
-            writeln!(out, "{}", format_args!("{indent}{}", line.trim_end()))?;
-        }
-        Ok(())
+        self.table.lines().map(|line| format!("{indent}{}", line.trim_end())).collect()
     }
 }
 

@@ -115,7 +115,8 @@ pub fn seconds(s: f64) -> String {
 pub fn ago(then: DateTime<FixedOffset>, now: DateTime<FixedOffset>) -> String {
     let s = now.signed_duration_since(then).num_seconds();
     match s {
-        ..=-60 => format!("in {}", span(s.unsigned_abs())),
+        // Time left is told in whole minutes, begun ones included.
+        ..=-60 => format!("in {}", span(s.unsigned_abs().next_multiple_of(60))),
         -59..=59 => "just now".to_owned(),
         _ => format!("{} ago", span(s.unsigned_abs())),
     }

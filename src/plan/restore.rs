@@ -145,10 +145,11 @@ async fn add_parents(
             Some(Scope::Wanted(predicate)) => predicate.as_ref(),
             _ => None,
         };
-        let columns = reference_columns(pair);
-        if columns.len() == pair.key.columns.len() {
+        // References often are the key itself, or a part of it, so their columns say nothing.
+        if pair.schema.live.foreign_keys.is_empty() {
             continue;
         }
+        let columns = reference_columns(pair);
         let mut missing =
             Missing::start(mount, pair, predicate, &columns, Arc::clone(progress)).await?;
         while let Some(batch) = missing.next().await? {

@@ -14,7 +14,6 @@
 
 pub(crate) mod batch;
 mod binding;
-pub(crate) mod judge;
 mod lock;
 mod resume;
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod checks;
 pub mod draft;
 pub mod file;
 pub mod images;
+pub(crate) mod judge;
 pub mod lookup;
 pub mod missing;
 pub mod notes;

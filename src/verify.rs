@@ -10,7 +10,6 @@ use arrow::compute::take_record_batch;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::apply::judge::{Judge, Standing, columns, conflict, keys, take};
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Op, TablePlan};
@@ -19,6 +18,7 @@ use crate::model::table::Column;
 use crate::model::value::push_exact;
 use crate::plan::file::image;
 use crate::plan::file::{BatchState, PlanFile};
+use crate::plan::judge::{Judge, Standing, columns, conflict, keys, take};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::target::Target;

@@ -22,6 +22,11 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
+/// A module's tests may reach further up than the module.
+fn is_test(path: &Path) -> bool {
+    path.ends_with("tests.rs") || path.components().any(|c| c.as_os_str() == "tests")
+}
+
 /// The top module a file belongs to: `src/plan/file.rs` is in `plan`.
 fn module(path: &Path) -> String {
     let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
@@ -45,8 +50,9 @@ const LAYERS: &[&[&str]] = &[
     &["select"],
     &["diff"],
     &["mount"],
+    &["backup"],
     &["registry"],
-    &["backup", "engine"],
+    &["engine"],
     &["fit"],
     &["source", "target"],
     &["model", "progress"],
@@ -71,7 +77,7 @@ fn imports_point_downward() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let from = module(&path);
-        if from == "lib" {
+        if from == "lib" || is_test(&path) {
             continue;
         }
         let Some(&from_rank) = rank.get(from.as_str()) else {
@@ -113,6 +119,9 @@ fn libraries_stay_in_their_rooms() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let here = module(&path);
+        if is_test(&path) {
+            continue;
+        }
         for (library, rooms) in ONLY_IN {
             if code(&text).contains(library) && !rooms.contains(&here.as_str()) {
                 wrong.push(format!("{}: {library}", path.display()));
@@ -150,7 +159,8 @@ fn unsafe_code_stands_in_one_module() {
 fn files_stay_small() {
     for (path, text) in sources() {
         let lines = text.lines().count();
-        assert!(lines <= 620, "{} has {lines} lines: make it a folder", path.display());
+        let most = if is_test(&path) { 800 } else { 600 };
+        assert!(lines <= most, "{} has {lines} lines: make it a folder", path.display());
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::apply::judge::{Judge, Standing, columns, conflict, fires, keys, take};
 use crate::error::{Error, Result};
 use crate::model::conflict::Reason;
 use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::table::{KeyOrigin, TriggerEvent};
 use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict};
+use crate::plan::judge::{Judge, Standing, columns, conflict, fires, keys, take};
 use crate::target::{Target, Written};
 
 /// Rows that are left alone: why, and the details.

@@ -1,9 +1,9 @@
 //! What became of batches whose commit may or may not have happened: their rows tell.
 
 use crate::apply::Run;
-use crate::apply::judge::{Judge, Standing, columns, keys, take};
 use crate::error::{Error, Kind, Result};
 use crate::plan::file::{BatchRecord, BatchState};
+use crate::plan::judge::{Judge, Standing, columns, keys, take};
 
 impl Run<'_> {
     /// Settles the batches that an earlier run left open.

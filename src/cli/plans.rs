@@ -134,7 +134,9 @@ pub async fn carry_out(
     let options =
         ApplyOptions { resume, cancel: interruption(), ..ApplyOptions::new(state.locks()) };
     let progress = context.terminal.progress();
-    let receipt = apply(&plan, target.as_mut(), &options, progress.as_ref()).await?;
+    let receipt = apply(&plan, target.as_mut(), &options, progress.as_ref()).await;
+    target.close().await?;
+    let receipt = receipt?;
     let mut out = context.terminal.output(None)?;
     match format {
         Format::Table => receipt::screen(&mut out, context.terminal.out, &receipt)?,

@@ -128,7 +128,7 @@ pub fn key_text(key: &[Cell<'_>]) -> String {
 fn quoted(out: &mut dyn Write, bytes: &[u8]) -> Result<()> {
     let special = |b: &u8| matches!(b, b',' | b'"' | b'\n' | b'\r');
     let spaced = bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ');
-    if !bytes.is_empty() && !spaced && !bytes.iter().any(|b| special(b)) {
+    if !bytes.is_empty() && !spaced && !bytes.iter().any(special) {
         out.write_all(bytes)?;
         return Ok(());
     }

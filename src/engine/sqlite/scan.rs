@@ -46,7 +46,12 @@ pub(crate) fn scan(
             let Some(batch) = batch else { return Ok(()) };
             if batches.send(Ok(batch)).await.is_err() {
                 // Closing the cursor waits for the connection's turn.
-                return Ok(off_thread(move || Ok(drop(job))).await?);
+                off_thread(move || {
+                    drop(job);
+                    Ok(())
+                })
+                .await?;
+                return Ok(());
             }
         }
     });

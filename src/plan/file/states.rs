@@ -127,6 +127,10 @@ pub struct Operation {
     pub receipt: Option<Receipt>,
 }
 
+/// Sets the state of one batch, whether or not it has one.
+const SET_STATE: &str = "insert into state values (?1, ?2, ?3, ?4, ?5, ?6) \
+    on conflict (batch) do update set state = ?2, written = ?3, wrote = ?4, already = ?5, conflicts = ?6";
+
 impl PlanFile {
     /// The operation that began to apply this plan, if any.
     pub async fn operation(&self) -> Result<Option<Operation>> {
@@ -206,7 +210,7 @@ impl PlanFile {
         let mut transaction = connection.begin_with("begin immediate").await.map_err(failed)?;
         for (batch, record, conflicts) in records {
             let batch = *batch as i64;
-            sqlx::query("insert or replace into state values (?, ?, ?, ?, ?, ?)")
+            sqlx::query(SET_STATE)
                 .bind(batch)
                 .bind(record.state.as_str())
                 .bind(&record.written.0[..])

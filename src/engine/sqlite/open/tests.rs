@@ -354,7 +354,12 @@ async fn readers_cannot_write() {
     with_rows(&path, "delete", 1).await.close().await.unwrap();
     let pool = pool(&path, 1, |_| {}).await.unwrap();
     for sql in ["delete from t", "create table u(a)", "pragma user_version = 3"] {
-        pool.reader().ask(|c| Ok(assert!(c.execute(sql).is_err(), "{sql}"))).unwrap();
+        pool.reader()
+            .ask(|c| {
+                let _: () = assert!(c.execute(sql).is_err(), "{sql}");
+                Ok(())
+            })
+            .unwrap();
     }
     pool.release().await.unwrap();
 }

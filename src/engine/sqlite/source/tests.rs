@@ -119,7 +119,7 @@ async fn t1_affinity_changes_nothing_that_is_stored() {
     .await;
     let got = all(&*source, &["n", "i", "r", "x"], &["id"]).await;
     let (int, real) = (Value::Int, Value::Real);
-    assert_eq!(got[0], [int(123), real(9.223372036854775808e18), real(f64::INFINITY), text("5")]);
+    assert_eq!(got[0], [int(123), real(9.223_372_036_854_776e18), real(f64::INFINITY), text("5")]);
     assert_eq!(got[1][..2], [real(0.5), int(7)]);
     assert_eq!(got[1][3], text("1.5"));
     assert_eq!(got[2], [int(9007199254740993), text("abc"), real(3.0), Value::Blob(vec![0])]);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use super::harness::{Lab, Step, dump, int, raw, run, strings, text};
+use super::harness::{Lab, Random, Step, dump, int, number, raw, run, strings, text};
 use crate::apply::apply;
 use crate::plan::file::PlanFile;
 use crate::progress::Silent;
@@ -20,20 +20,6 @@ const PLAN: &str = "RESTOREKIT_TEST_KILL_PLAN";
 const READY: &str = "the child begins";
 const BATCH: i64 = 5;
 const BATCHES: i64 = 24;
-
-/// A small generator (Knuth's MMIX constants); its seed is in every message.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) % n
-    }
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
 
 #[tokio::test]
 async fn x3_kill_9_anywhere_and_resume() {

@@ -57,7 +57,7 @@ insert into events select i, 1 + i * 7919 % 120, 'Evening ' || i,
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
 insert into subscriptions select i, 'user' || i || '@example.com', i * 7919 % 10 < 7, null,
     datetime('2023-09-01', '+' || (i * 104729 % 262800) || ' minutes') from n;
-update subscriptions set cancelled_at = updated_at where not active and id * 31 % 50 = 0";
+update subscriptions set cancelled_at = updated_at where not active and id % 53 = 0";
 
 /// The day after: the application goes on, then an importer deletes 2,526 events, 17 of
 /// them newer than the snapshot.
@@ -129,8 +129,8 @@ impl Stage {
         self.title("Story A: an importer deletes 2,526 events")?;
         block_on(run_script(db, IMPORTER))?;
         self.say(
-            "A day later: 105 new events, 43 edited ones, and then an importer that deleted rows \
-             at random.\nWhat is gone? This only reads:",
+            "A day later: 105 new events, 43 edited ones, and then an importer that deleted\n\
+             rows at random. What is gone? This only reads:",
         )?;
         self.command("diff --live app/prod.db --backup backups@latest --table events", 1)?;
         self.say("Which ids are missing, and can the backup fill them?")?;
@@ -147,19 +147,27 @@ impl Stage {
 
         self.title("Story B: a backfill stamps one day on 98 % of the cancellations")?;
         block_on(run_script(db, BACKFILL))?;
-        self.say(
-            "The truth is the backup's updated_at. Only cancelled_at is to change, and only where \
-             the backfill was:",
+        self.say("A migration stamped cancelled_at while it ran. How does the column look?")?;
+        self.command(
+            "sql \"select substr(cancelled_at, 1, 10) as day, count(*) \\\n    \
+             from live.subscriptions where cancelled_at is not null \\\n    \
+             group by 1 order by 2 desc limit 4\"",
+            0,
         )?;
-        let patch = "patch --table subscriptions --column cancelled_at --from updated_at \
-                     --where \"active = false and cancelled_at >= '2024-03-15'\"";
+        self.say(
+            "The truth is the backup's updated_at. Only cancelled_at is to change, of\n\
+             inactive subscriptions; what was not touched since the backup stays:",
+        )?;
+        let patch = "patch --table subscriptions --column cancelled_at \\\n    \
+                     --from updated_at --where \"active = false\"";
         self.command(&format!("{patch} --dry-run"), 0)?;
         let plan = self.newest_plan()?;
         self.command(&format!("apply {plan} --yes"), 0)?;
         self.say("Ask anything of both sides, read-only:")?;
         self.command(
-            "sql \"select substr(cancelled_at, 1, 7) as month, count(*) as cancelled \
-             from live.subscriptions where cancelled_at is not null group by 1 order by 1\"",
+            "sql \"select substr(cancelled_at, 1, 7) as month, count(*) \\\n    \
+             from live.subscriptions where cancelled_at is not null \\\n    \
+             group by 1 order by 1\"",
             0,
         )?;
         self.say("Second thoughts? Every operation can be taken back, row by row and guarded:")?;
@@ -230,8 +238,9 @@ impl Stage {
     }
 }
 
-/// The words of a line; only double quotes are known.
+/// The words of a line; only double quotes and escaped line ends are known.
 fn words(line: &str) -> Vec<String> {
+    let line = line.replace("\\\n", "");
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for c in line.chars() {
         match c {
@@ -252,6 +261,6 @@ mod tests {
 
     #[test]
     fn quoted_words_stay_together() {
-        assert_eq!(words("a --b \"c d = 'e'\"  f"), ["a", "--b", "c d = 'e'", "f"]);
+        assert_eq!(words("a --b \"c d = 'e'\" \\\n  f"), ["a", "--b", "c d = 'e'", "f"]);
     }
 }

@@ -73,7 +73,8 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<u8> {
 async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
     let sides = open_sides(context, &args.sides, true).await?;
     let pairs = sides.pairs(&args.columns).await?;
-    let mut out = context.terminal.output(args.output.as_deref())?;
+    let mut out =
+        context.terminal.report(args.format == DiffFormat::Table, args.output.as_deref())?;
     let mut differs = !pairs.only_live.is_empty() || !pairs.only_backup.is_empty();
     differs |= !pairs.skipped.is_empty();
     if matches!(args.format, DiffFormat::Table | DiffFormat::Json) {

@@ -42,7 +42,7 @@ pub struct DoctorArgs {
 /// Checks, and gives 1 when something will not work.
 pub fn run(context: &Context, args: &DoctorArgs) -> Result<u8> {
     let checks = block_on(check(context, args))?;
-    let mut out = context.terminal.output(None)?;
+    let mut out = context.terminal.report(args.format == Format::Table, None)?;
     match args.format {
         Format::Table => screen::screen(&mut out, context.terminal.out, &checks)?,
         Format::Json => screen::json(&mut out, &checks)?,

@@ -60,7 +60,7 @@ async fn report(context: &Context, args: &GapsArgs) -> Result<u8> {
         return Err(Error::usage("no table has an integer key")
             .hint("name a table and a column: --table TABLE --key COLUMN"));
     }
-    let mut out = context.terminal.output(args.output.as_deref())?;
+    let mut out = context.terminal.report(args.format == Format::Table, args.output.as_deref())?;
     let origin = |which| sides.mount.source(which).origin();
     if args.format == Format::Table {
         let (live, backup) =

@@ -79,7 +79,7 @@ pub async fn settle(
     if format == Format::Table {
         show(context, &plan, from).await?;
         if writing.dry_run || rows == 0 {
-            let mut out = context.terminal.output(None)?;
+            let mut out = context.terminal.report(true, None)?;
             screen::next(&mut out, &header, &header.id)?;
             out.flush()?;
         }
@@ -96,7 +96,7 @@ pub async fn settle(
 /// Shows a plan on stdout.
 pub async fn show(context: &Context, plan: &PlanFile, from: &Provenance) -> Result<()> {
     let days = days(plan).await?;
-    let mut out = context.terminal.output(None)?;
+    let mut out = context.terminal.report(true, None)?;
     screen::screen(&mut out, context.screen(), plan.header(), from, &days)?;
     Ok(out.flush()?)
 }
@@ -135,9 +135,12 @@ pub async fn carry_out(
         ApplyOptions { resume, cancel: interruption(), ..ApplyOptions::new(state.locks()) };
     let progress = context.terminal.progress();
     let receipt = apply(&plan, target.as_mut(), &options, progress.as_ref()).await;
-    target.close().await?;
+    // What was done is told first, whatever closing the connection says.
+    if let Err(e) = target.close().await {
+        context.terminal.warn(&e.to_string());
+    }
     let receipt = receipt?;
-    let mut out = context.terminal.output(None)?;
+    let mut out = context.terminal.report(format == Format::Table, None)?;
     match format {
         Format::Table => receipt::screen(&mut out, context.terminal.out, &receipt)?,
         Format::Json => receipt::json(&mut out, &receipt)?,

@@ -51,6 +51,10 @@ pub fn resolve_sides(context: &Context, flags: &Sides, may_remember: bool) -> Re
 /// sources say.
 pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) -> Result<OpenSides> {
     let resolved = resolve_sides(context, flags, may_remember)?;
+    // A live that is not there says so itself, before a backup is looked for by its name.
+    if !Path::new(sqlite_path(resolved.live()?)?).exists() {
+        open_live_side(resolved.live()?).await?;
+    }
     // The backup first: telling what it is opens files, and closing a file drops the locks
     // that SQLite holds on it, should both be the same one.
     let most = flags.max_expanded_bytes;

@@ -82,7 +82,7 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
         return print_schedule(context, args, &live, &out, interval);
     }
     let taken = block_on(take_all(context, args, &live, &out))?;
-    let mut to = context.terminal.output(None)?;
+    let mut to = context.terminal.report(!args.json, None)?;
     if args.json {
         screen::taken_json(&mut to, &taken)?;
     } else {

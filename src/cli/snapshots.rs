@@ -168,7 +168,7 @@ pub fn prune(
             remove(snapshot)?;
         }
     }
-    let mut to = context.terminal.output(None)?;
+    let mut to = context.terminal.report(format == Format::Table, None)?;
     match format {
         Format::Table => screen::prune(&mut to, context.terminal.out, &planned, really)?,
         Format::Json => screen::prune_json(&mut to, &planned, really)?,

@@ -86,6 +86,15 @@ impl Terminal {
         if self.bars { Arc::new(Bars::default()) } else { silent() }
     }
 
+    /// Where the screen of a command goes that is run for what it does: nowhere under
+    /// `--quiet`. A document or a file is always written.
+    pub fn report(&self, screen: bool, file: Option<&Path>) -> Result<Box<dyn Write + Send>> {
+        if screen && self.quiet && file.is_none() {
+            return Ok(Box::new(io::sink()));
+        }
+        self.output(file)
+    }
+
     /// Where data goes: stdout, or a new file that only this user may read.
     pub fn output(&self, file: Option<&Path>) -> Result<Box<dyn Write + Send>> {
         match file {

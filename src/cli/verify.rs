@@ -54,7 +54,7 @@ async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> 
     let report = verify_operation(&plan, source.as_ref(), progress.as_ref()).await;
     source.release().await?;
     let report = report?;
-    let mut out = context.terminal.output(None)?;
+    let mut out = context.terminal.report(args.format == Format::Table, None)?;
     match args.format {
         Format::Table => screen::screen(&mut out, context.terminal.out, &report)?,
         Format::Json => screen::json(&mut out, &report)?,
@@ -75,7 +75,7 @@ async fn backup(context: &Context, folder: &Path, args: &VerifyArgs) -> Result<u
             .hint(format!("restorekit inspect {}", folder.display())));
     }
     let mut whole = true;
-    let mut out = context.terminal.output(None)?;
+    let mut out = context.terminal.report(args.format == Format::Table, None)?;
     for folder in folders {
         let report = check(&folder, context.terminal.progress()).await?;
         whole &= report.is_whole();

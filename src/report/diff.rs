@@ -59,7 +59,7 @@ fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
     };
     add("- missing", table.missing, Tone::Missing, "only in the backup");
     add("~ changed", table.changed, Tone::Changed, "in both, some column differs");
-    add("+ extra", table.extra, Tone::Extra, "only live: newer than the backup, left alone");
+    add("+ extra", table.extra, Tone::Extra, "only live: newer, left alone");
     if table.ambiguous > 0 {
         add("? ambiguous", table.ambiguous, Tone::Changed, "key not unique: never written");
     }
@@ -302,7 +302,7 @@ mod tests {
         events  by id   27,481 rows live, 29,902 in the backup
           - missing   2,509  ████████████████  only in the backup
           ~ changed     412  ██▋               in both, some column differs
-          + extra        88  ▌                 only live: newer than the backup, left alone
+          + extra        88  ▌                 only live: newer, left alone
           = same     26,981
 
           columns that differ  rows  backup → live, most common

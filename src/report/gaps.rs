@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::error::Result;
 use crate::model::summary::GapReport;
-use crate::report::text::{Style, Tone, count, escape, number, plural, shell_word};
+use crate::report::text::{Style, Tone, count, escape, number, plural, shell_word, width};
 
 /// How many runs a screen lists.
 const LISTED: usize = 8;
@@ -63,9 +63,9 @@ pub fn screen(
             ),
         )?;
     }
-    runs(out, "largest gaps", &report.runs)?;
+    runs(out, style, "largest gaps", &report.runs)?;
     if backup && report.unrecoverable > 0 {
-        runs(out, "in no backup", &report.unrecoverable_runs)?;
+        runs(out, style, "in no backup", &report.unrecoverable_runs)?;
     }
     let note = "a gap alone is no proof of loss: sequences also skip ids on rollback";
     writeln!(out, "{}", style.paint(Tone::Dim, note))?;
@@ -105,20 +105,25 @@ fn density(low: i64, high: i64, runs: &[(i64, i64)], cells: usize) -> String {
         .collect()
 }
 
-fn runs(out: &mut dyn Write, title: &str, all: &[(i64, i64)]) -> Result<()> {
+fn runs(out: &mut dyn Write, style: Style, title: &str, all: &[(i64, i64)]) -> Result<()> {
     let mut largest: Vec<(i64, i64)> = all.to_vec();
     largest.sort_by_key(|(a, b)| (std::cmp::Reverse(b.abs_diff(*a)), *a));
     largest.truncate(LISTED);
-    largest.sort_unstable();
-    let shown: Vec<String> = largest
-        .iter()
-        .map(|&(a, b)| if a == b { a.to_string() } else { format!("{a}–{b}") })
-        .collect();
-    let rest = match all.len().saturating_sub(LISTED) {
+    let words = |&(a, b): &(i64, i64)| if a == b { a.to_string() } else { format!("{a}–{b}") };
+    let rest = |shown: usize| match all.len() - shown {
         0 => String::new(),
         n => format!(" and {}", plural(n as u64, "more run")),
     };
-    writeln!(out, "{title}: {}{rest}", shown.join(", "))?;
+    let line = |largest: &[(i64, i64)]| {
+        let mut shown = largest.to_vec();
+        shown.sort_unstable();
+        let shown: Vec<String> = shown.iter().map(words).collect();
+        format!("{title}: {}{}", shown.join(", "), rest(largest.len()))
+    };
+    while largest.len() > 1 && width(&line(&largest)) > style.width {
+        largest.pop();
+    }
+    writeln!(out, "{}", line(&largest))?;
     Ok(())
 }
 

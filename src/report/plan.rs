@@ -52,19 +52,23 @@ pub fn screen(
         .iter()
         .flat_map(|t| std::iter::once(t.rows).chain(t.skipped.iter().map(|s| s.rows)));
     let digits = counts.map(|n| count(n).len()).max().unwrap_or(0);
-    for (index, table) in plan.tables.iter().enumerate() {
-        one(out, style, table, plan.tables.len() > 1, digits)?;
+    let several = plan.tables.len() > 1;
+    let idle = |t: &TablePlan| several && t.rows == 0 && t.skipped.is_empty();
+    for (index, table) in plan.tables.iter().enumerate().filter(|(_, t)| !idle(t)) {
+        one(out, style, table, several, digits)?;
         for days in days.iter().filter(|d| d.table == index && d.before.tells() | d.after.tells()) {
             writeln!(out, "  {} by day", escape(&days.column))?;
             histogram::lines(out, style, &days.before, &days.after)?;
         }
     }
-    let notes = plan.tables.iter().flat_map(|t| t.notes.iter().map(move |n| (t, n)));
-    for (table, note) in notes {
-        let of = if plan.tables.len() > 1 { format!("{}: ", table.table) } else { String::new() };
-        let text = format!("! {}{}", escape(&of), escape(note));
-        writeln!(out, "{}", style.paint(Tone::Changed, text))?;
+    match plan.tables.iter().filter(|t| idle(t)).count() as u64 {
+        0 => {}
+        n => {
+            let text = format!("  nothing to write in {}", plural(n, "more table"));
+            writeln!(out, "{}", style.paint(Tone::Dim, text))?;
+        }
     }
+    notes(out, style, plan.tables.iter().filter(|t| !idle(t)), several)?;
     if plan.atomic {
         writeln!(out, "all in one transaction (--atomic)")?;
     }
@@ -72,6 +76,31 @@ pub fn screen(
     if let Some(until) = until {
         let word = if until.ends_with("ago") { "expired" } else { "expires" };
         writeln!(out, "{}", style.paint(Tone::Dim, format!("{word} {until}")))?;
+    }
+    Ok(())
+}
+
+/// What the engine does besides, a line a note with the tables that it is about.
+fn notes<'p>(
+    out: &mut dyn Write,
+    style: Style,
+    tables: impl Iterator<Item = &'p TablePlan>,
+    several: bool,
+) -> Result<()> {
+    let mut all: Vec<(&str, Vec<String>)> = Vec::new();
+    for table in tables {
+        for note in &table.notes {
+            let name = escape(&table.table.to_string()).into_owned();
+            match all.iter_mut().find(|(text, _)| text == note) {
+                Some((_, names)) => names.push(name),
+                None => all.push((note, vec![name])),
+            }
+        }
+    }
+    for (note, names) in all {
+        let of = if several { format!("{}: ", names.join(", ")) } else { String::new() };
+        let text = format!("! {of}{}", escape(note));
+        writeln!(out, "{}", style.paint(Tone::Changed, text))?;
     }
     Ok(())
 }

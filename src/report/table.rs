@@ -22,7 +22,8 @@ impl Grid {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
         if style.color {
-            table.enforce_styling();
+            // Padding stays plain, so that it can be trimmed.
+            table.enforce_styling().style_text_only();
         } else {
             table.force_no_tty();
         }
@@ -127,6 +128,8 @@ mod tests {
     #[test]
     fn colours_are_there_only_when_asked_for() {
         assert!(!shown(Style::plain()).contains('\x1b'));
-        assert!(shown(Style { color: true, width: 80 }).contains('\x1b'));
+        let colored = shown(Style { color: true, width: 80 });
+        assert!(colored.contains('\x1b'));
+        assert!(colored.lines().all(|l| !l.ends_with(' ')), "{colored:?}");
     }
 }

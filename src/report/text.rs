@@ -118,7 +118,7 @@ pub fn ago(then: DateTime<FixedOffset>, now: DateTime<FixedOffset>) -> String {
         // Time left is told in whole minutes, begun ones included.
         ..=-60 => format!("in {}", span(s.unsigned_abs().next_multiple_of(60))),
         -59..=59 => "just now".to_owned(),
-        _ => format!("{} ago", span(s.unsigned_abs())),
+        _ => format!("{} ago", span(s.unsigned_abs() / 60 * 60)),
     }
 }
 
@@ -405,6 +405,7 @@ mod tests {
         assert_eq!(ago(at("2024-03-14T00:00:00Z"), now), "4 d 7 h ago");
         assert_eq!(ago(at("2024-03-18T06:48:00Z"), now), "12 min ago");
         assert_eq!(ago(at("2024-03-18T10:00:00Z"), now), "in 3 h");
+        assert_eq!(ago(at("2024-03-18T06:32:51Z"), now), "27 min ago");
         assert_eq!(ago(now, now), "just now");
         assert_eq!(seconds(13.24), "13.2 s");
         assert_eq!(seconds(125.0), "2 min 5 s");

@@ -78,6 +78,23 @@ mod tests {
     }
 
     #[test]
+    fn exit_codes_are_the_documented_ones() {
+        use crate::error::Kind;
+        let codes = [
+            (Kind::Usage, 2),
+            (Kind::Failed, 2),
+            (Kind::Stopped, 4),
+            (Kind::Refused, 5),
+            (Kind::Unknown, 6),
+            (Kind::Damaged, 7),
+            (Kind::Interrupted, 130),
+        ];
+        for (kind, code) in codes {
+            assert_eq!(kind.exit_code(), code, "{kind:?}");
+        }
+    }
+
+    #[test]
     fn a_closed_pipe_is_seen_through_its_wrapping() {
         let pipe = io::Error::from(io::ErrorKind::BrokenPipe);
         assert!(is_broken_pipe(&Error::failed("x").because(Error::from(pipe))));

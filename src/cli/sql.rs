@@ -136,7 +136,7 @@ async fn prompt(
         let _ = write!(err, "{text}").and_then(|()| err.flush());
     };
     context.terminal.say(
-        "live.<table>, backup.<table> and diff('<table>') are there to be read. \
+        "live.<table>, backup.<table> and diff('<table>') are there to be read.\n\
          End a statement with a semicolon; leave with Ctrl-D.",
     );
     let mut lines = io::stdin().lock().lines();

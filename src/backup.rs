@@ -15,6 +15,7 @@ pub mod manifest;
 pub mod parquet;
 pub mod snapshot;
 pub mod sqlite;
+pub mod text;
 
 #[cfg(test)]
 mod tests;

@@ -19,10 +19,11 @@ use chrono::{DateTime, FixedOffset};
 use crate::backup::file::{regular, unreadable};
 use crate::backup::files::{self, Content, Files, TableFile, shown};
 use crate::backup::folder::{self, Candidate, Loose, Named, Take};
-use crate::backup::guard::{Limits, blocking};
+use crate::backup::guard::blocking;
 use crate::backup::manifest::MANIFEST;
 use crate::backup::snapshot::{self, Snapshot};
 use crate::backup::sqlite;
+use crate::backup::text::{Limits, TextFormat};
 use crate::error::{Error, Result};
 use crate::model::origin::Origin;
 use crate::model::table::TableName;
@@ -65,7 +66,7 @@ impl BackupSpec {
     /// The caps on expanding it.
     pub fn limits(&self) -> Limits {
         match self.max_expanded_bytes {
-            Some(max_expanded_bytes) => Limits { max_expanded_bytes, max_ratio: u64::MAX },
+            Some(bytes) => Limits::expanded(bytes),
             None => Limits::default(),
         }
     }
@@ -181,7 +182,11 @@ pub(crate) fn table_files(location: &Path, tables: Vec<Candidate>) -> Vec<TableF
             name: TableName::bare(table.table),
             path: table.path,
             folder: folder.clone(),
-            content: Content::Parquet,
+            content: match table.named {
+                Named::Parquet => Content::Parquet,
+                Named::JsonLines => Content::Text(TextFormat::Json { own: false }),
+                Named::Csv => Content::Text(TextFormat::Csv { delimiter: None }),
+            },
         })
         .collect()
 }

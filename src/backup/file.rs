@@ -50,6 +50,11 @@ impl BackupFile {
         &self.path
     }
 
+    /// The same file, called by another path in messages.
+    pub(crate) fn called(self, path: &Path) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
         self.len

@@ -15,10 +15,12 @@ use tokio::sync::OnceCell;
 
 use crate::backup::dress::Dress;
 use crate::backup::file::BackupFile;
-use crate::backup::guard::{Limits, blocking, caught, stream};
+use crate::backup::guard::{blocking, caught, stream};
+use crate::backup::manifest::FileFormat;
 use crate::backup::parquet::ParquetTable;
+use crate::backup::text::{Limits, TextFile, TextFormat, stage};
 use crate::error::{Error, Result};
-use crate::fit::notes::{FitNotes, Tally};
+use crate::fit::notes::{FitNotes, Habit, Tally};
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, TableName, TableSchema, scan_schema};
 use crate::source::{KeyRange, Scan, Source, Survey};
@@ -28,15 +30,23 @@ use crate::source::{KeyRange, Scan, Source, Survey};
 pub enum Content {
     /// Parquet of any writer.
     Parquet,
-    /// Parquet of a snapshot of ours.
-    Own {
-        /// The table when the snapshot was taken.
-        schema: Box<TableSchema>,
-        /// The file's SHA-256 by the manifest.
-        sha256: String,
-        /// The file's size by the manifest.
-        bytes: u64,
-    },
+    /// CSV or JSON of any writer.
+    Text(TextFormat),
+    /// A file of a snapshot of ours.
+    Own(Box<OwnFile>),
+}
+
+/// A file of a snapshot of ours, by the manifest.
+#[derive(Clone, Debug)]
+pub struct OwnFile {
+    /// What it is.
+    pub format: FileFormat,
+    /// The table when the snapshot was taken.
+    pub schema: TableSchema,
+    /// The file's SHA-256, hexadecimal.
+    pub sha256: String,
+    /// The file's size.
+    pub bytes: u64,
 }
 
 /// A table and its file.
@@ -61,35 +71,58 @@ struct Table {
 
 impl Table {
     /// Opens the table, once: blocks.
-    fn open(&self) -> Result<Arc<ParquetTable>> {
+    fn open(&self, notes: &FitNotes) -> Result<Arc<ParquetTable>> {
         // Held while it is opened, so that ranges that start together open it once.
         let mut open = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(table) = &*open {
             return Ok(table.clone());
         }
         let table = Arc::new(open_table(&self.file, self.limits)?);
+        if let Some(staged) = table.staged() {
+            let mut tally = Tally::default();
+            for column in &staged.columns {
+                tally.add(&column.name, Habit::MemberMissing, column.absent as usize);
+            }
+            notes.record(table.name(), "", &tally);
+            notes.say(table.name(), &staged.notes);
+        }
         *open = Some(table.clone());
         Ok(table)
     }
 }
 
-/// Opens a table's file; blocks. A snapshot of ours is checked against its manifest.
+/// Opens a table's file; blocks. A snapshot of ours is checked against its manifest; a
+/// text file is staged.
 pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<ParquetTable> {
-    let file = BackupFile::open(&table.path, table.folder.as_deref())?;
-    let dress = match &table.content {
-        Content::Parquet => Dress::Foreign,
-        Content::Own { schema, sha256, bytes } => {
-            if file.size() != *bytes || file.sha256()? != *sha256 {
+    let name = table.name.clone();
+    let format = match &table.content {
+        Content::Parquet => {
+            let file = BackupFile::open(&table.path, table.folder.as_deref())?;
+            return ParquetTable::open(name, file, Dress::Foreign, limits);
+        }
+        Content::Text(format) => *format,
+        Content::Own(own) => {
+            let file = BackupFile::open(&table.path, table.folder.as_deref())?;
+            if file.size() != own.bytes || file.sha256()? != own.sha256 {
                 return Err(Error::damaged(format!(
                     "backup file {} is not what its manifest says: its digest differs",
                     table.path.display()
                 ))
                 .hint("take another snapshot as the backup: this one was changed or is torn"));
             }
-            Dress::Own(schema.clone())
+            match own.format {
+                FileFormat::Parquet => {
+                    let dress = Dress::Own(Box::new(own.schema.clone()));
+                    return ParquetTable::open(name, file, dress, limits);
+                }
+                FileFormat::Jsonl => TextFormat::Json { own: true },
+            }
         }
     };
-    ParquetTable::open(table.name.clone(), file, dress, limits)
+    let folder = table.folder.as_deref();
+    let text = TextFile { path: &table.path, root: folder, format, limits };
+    let staged = stage(&text, &tempfile::env::temp_dir())?;
+    ParquetTable::open_staged(name, &table.path, staged, limits)
 }
 
 /// A backup of tables in files.
@@ -143,8 +176,8 @@ impl Files {
         work: impl FnOnce(&ParquetTable) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let table = self.table(name)?;
-        let path = table.file.path.clone();
-        blocking(&path, move || work(&*table.open()?)).await
+        let (path, notes) = (table.file.path.clone(), self.notes.clone());
+        blocking(&path, move || work(&*table.open(&notes)?)).await
     }
 }
 
@@ -164,8 +197,8 @@ impl Source for Files {
 
     async fn schema(&self, table: &TableName) -> Result<TableSchema> {
         let found = self.table(table)?;
-        if let Content::Own { schema, .. } = &found.file.content {
-            return Ok((**schema).clone());
+        if let Content::Own(own) = &found.file.content {
+            return Ok(own.schema.clone());
         }
         self.on_table(table, |table| Ok(table.schema())).await
     }
@@ -180,7 +213,10 @@ impl Source for Files {
         let notes = self.notes.clone();
         let path = table.file.path.clone();
         Ok(stream(scan_schema(&scan.columns), &path, move |send| {
-            let open = table.open()?;
+            let open = table.open(&notes)?;
+            if open.rows() == 0 {
+                return Ok(());
+            }
             let range = open.range(&scan.key, &scan.range)?;
             let pairs = open.pairs(&scan.columns)?;
             let mut tally = Tally::default();
@@ -253,6 +289,9 @@ fn part(range: &KeyRange) -> String {
 /// be opened warns of that; reading its table is the error.
 pub(crate) fn warnings(table: &TableFile, limits: Limits) -> Vec<String> {
     let name = &table.name;
+    if !matches!(table.content, Content::Parquet) {
+        return Vec::new();
+    }
     let looked = caught(&table.path, || {
         let open = open_table(table, limits)?;
         let nested = open

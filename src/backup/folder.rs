@@ -26,7 +26,7 @@ pub enum Named {
     Parquet,
     /// `.jsonl`, `.ndjson`, `.json`
     JsonLines,
-    /// `.csv`
+    /// `.csv`, `.tsv`
     Csv,
 }
 
@@ -54,6 +54,7 @@ pub fn by_name(path: &Path) -> Option<Candidate> {
         (".ndjson", Named::JsonLines),
         (".json", Named::JsonLines),
         (".csv", Named::Csv),
+        (".tsv", Named::Csv),
     ]
     .into_iter()
     .find(|(extension, _)| stem.ends_with(extension))?;

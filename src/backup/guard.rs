@@ -11,22 +11,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 
+use crate::backup::text::Limits;
 use crate::error::{Error, Result};
-
-/// Caps on what one backup may expand to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The bytes that the decoded data of a table may have.
-    pub max_expanded_bytes: u64,
-    /// How many times its compressed size a text file may have, past its first 100 MiB.
-    pub max_ratio: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_expanded_bytes: 64 << 30, max_ratio: 1_000 }
-    }
-}
 
 /// Counts the decoded bytes of one reading against the cap.
 #[derive(Debug, Default)]

@@ -6,8 +6,9 @@ use serde::Serialize;
 use crate::backup::detect::{self, BackupSpec, Found, Layout, table_files};
 use crate::backup::file::regular;
 use crate::backup::files::{self, TableFile, open_table, shown};
-use crate::backup::guard::{Limits, blocking, caught};
+use crate::backup::guard::{blocking, caught};
 use crate::backup::snapshot::Snapshot;
+use crate::backup::text::Limits;
 use crate::error::Result;
 use crate::model::table::TableName;
 

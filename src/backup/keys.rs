@@ -123,6 +123,9 @@ impl ParquetTable {
     /// Looks the table over: one pass over the key's columns, once for each key.
     pub(crate) fn survey(&self, key: &[Column], parts: usize) -> Result<Survey> {
         let rows = self.rows();
+        if rows == 0 {
+            return Ok(Survey { rows: Some(0), ordered: true, splits: Vec::new() });
+        }
         if !sortable(key) {
             return Ok(Survey { rows: Some(rows), ordered: false, splits: Vec::new() });
         }
@@ -230,6 +233,9 @@ impl ParquetTable {
         tally: &mut Tally,
     ) -> Result<RecordBatch> {
         let schema = scan_schema(columns);
+        if self.rows() == 0 {
+            return Ok(RecordBatch::new_empty(schema));
+        }
         let wanted_keys = KeyColumns::of(keys, key);
         let mut wanted: HashMap<Vec<KeyCell<'_>>, usize> = HashMap::new();
         for row in 0..keys.num_rows() {

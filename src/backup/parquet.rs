@@ -6,6 +6,7 @@
 
 use std::io::Read;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -21,8 +22,9 @@ use parquet::file::reader::ChunkReader;
 
 use crate::backup::dress::{Dress, Pair};
 use crate::backup::file::BackupFile;
-use crate::backup::guard::{Limits, Meter, caught, too_large};
+use crate::backup::guard::{Meter, caught, too_large};
 use crate::backup::keys::KeyIndex;
+use crate::backup::text::{Limits, Staged};
 use crate::error::{Error, Result};
 use crate::fit::foreign::{is_plain, natural_carrier};
 use crate::fit::notes::Tally;
@@ -47,6 +49,8 @@ pub struct ParquetTable {
     dress: Dress,
     limits: Limits,
     batch_rows: usize,
+    /// The staged text that the file is; its folder goes with it.
+    staged: Option<Staged>,
     pub(crate) keys: Mutex<Vec<(Vec<Column>, Arc<KeyIndex>)>>,
 }
 
@@ -72,7 +76,26 @@ impl ParquetTable {
         }
         let width = bytes / rows.max(1) + 1;
         let batch_rows = (BATCH_BYTES / width).clamp(16, BATCH_ROWS as u64) as usize;
-        Ok(Self { name, file, metadata, dress, limits, batch_rows, keys: Mutex::default() })
+        let keys = Mutex::default();
+        Ok(Self { name, file, metadata, dress, limits, batch_rows, staged: None, keys })
+    }
+
+    /// Opens what the text file at `path` was staged as.
+    pub fn open_staged(
+        name: TableName,
+        path: &Path,
+        staged: Staged,
+        limits: Limits,
+    ) -> Result<Self> {
+        let file = BackupFile::open(&staged.path, None)?.called(path);
+        let dress = Dress::Staged(staged.habits.clone());
+        let table = Self::open(name, file, dress, limits)?;
+        Ok(Self { staged: Some(staged), ..table })
+    }
+
+    /// The staged text that this is, where it is one.
+    pub fn staged(&self) -> Option<&Staged> {
+        self.staged.as_ref()
     }
 
     /// The table's name.

@@ -10,11 +10,11 @@ use chrono::{DateTime, FixedOffset};
 use sha2::{Digest, Sha256};
 
 use crate::backup::file::{regular, unreadable};
-use crate::backup::files::{Content, Files, TableFile, hex, shown};
-use crate::backup::guard::Limits;
+use crate::backup::files::{Content, Files, OwnFile, TableFile, hex, shown};
 use crate::backup::manifest::{
     FORMAT_VERSION, FileFormat, MANIFEST, Manifest, ManifestFile, ManifestTable,
 };
+use crate::backup::text::Limits;
 use crate::error::{Error, Result};
 use crate::model::origin::Origin;
 
@@ -108,11 +108,12 @@ impl Snapshot {
                 name: table.name.clone(),
                 path,
                 folder: Some(self.folder.clone()),
-                content: Content::Own {
-                    schema: Box::new(table.schema.clone()),
+                content: Content::Own(Box::new(OwnFile {
+                    format: file.format,
+                    schema: table.schema.clone(),
                     sha256: file.sha256.to_ascii_lowercase(),
                     bytes: file.bytes,
-                },
+                })),
             })
         });
         files.collect()
@@ -121,9 +122,9 @@ impl Snapshot {
     /// The file of a table that will be read, Parquet first.
     pub fn file<'m>(&self, table: &'m ManifestTable) -> Result<(PathBuf, &'m ManifestFile)> {
         let of = |format| table.files.iter().find(|f| f.format == format);
-        let file = of(FileFormat::Parquet).ok_or_else(|| {
+        let file = of(FileFormat::Parquet).or_else(|| of(FileFormat::Jsonl)).ok_or_else(|| {
             Error::failed(format!(
-                "snapshot {} has no Parquet file of table {}",
+                "snapshot {} has no file of table {}",
                 self.folder.display(),
                 table.name
             ))

@@ -92,6 +92,7 @@ pub fn fit(
     let mut fitter = Fitter { column, habits, millis: habits.millis.contains(staged) };
     let mut out = CarrierBuilder::new(column.carrier, cells.len());
     let mut scratch = Vec::new();
+    let mut counts: Vec<(Habit, usize)> = Vec::new();
     for row in 0..cells.len() {
         if cells.is_null(row) {
             out.push(ValueRef::Null);
@@ -107,11 +108,17 @@ pub fn fit(
             Ok((value, habit)) => {
                 out.push(value);
                 if let Some(habit) = habit {
-                    place.tally.add(&column.name, habit, 1);
+                    match counts.iter_mut().find(|(known, _)| *known == habit) {
+                        Some((_, count)) => *count += 1,
+                        None => counts.push((habit, 1)),
+                    }
                 }
             }
             Err(found) => return Err(place.unfit(row, found)),
         }
+    }
+    for (habit, count) in counts {
+        place.tally.add(&column.name, habit, count);
     }
     Ok(out.finish())
 }

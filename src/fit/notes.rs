@@ -99,6 +99,7 @@ impl Tally {
 #[derive(Debug, Default)]
 pub struct FitNotes {
     parts: Mutex<BTreeMap<(TableName, String), Tally>>,
+    said: Mutex<BTreeMap<TableName, Vec<String>>>,
 }
 
 impl FitNotes {
@@ -115,7 +116,15 @@ impl FitNotes {
         }
     }
 
-    /// One line a column and habit: `events.calendar_id: 12 values are a float where ..`.
+    /// Takes what a table's file was found to be like as a whole, a line each.
+    pub fn say(&self, table: &TableName, lines: &[String]) {
+        if !lines.is_empty() {
+            let mut said = self.said.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            said.insert(table.clone(), lines.to_vec());
+        }
+    }
+
+    /// What was said of whole files, then one line a column and habit: `events.calendar_id: 12 values are a float where ..`.
     pub fn lines(&self) -> Vec<String> {
         let parts = self.parts.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut sums: BTreeMap<(&TableName, &str, Habit), u64> = BTreeMap::new();
@@ -124,12 +133,12 @@ impl FitNotes {
                 *sums.entry((table, column, *habit)).or_default() += count;
             }
         }
-        sums.into_iter()
-            .map(|((table, column, habit), count)| {
-                let values = if count == 1 { "value is" } else { "values are" };
-                format!("{table}.{column}: {count} {values} {habit}")
-            })
-            .collect()
+        let said = self.said.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let habits = sums.into_iter().map(|((table, column, habit), count)| {
+            let values = if count == 1 { "value is" } else { "values are" };
+            format!("{table}.{column}: {count} {values} {habit}")
+        });
+        said.values().flatten().cloned().chain(habits).collect()
     }
 }
 

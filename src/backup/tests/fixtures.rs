@@ -55,3 +55,24 @@ async fn t5_pandas_parquet_has_no_phantom_differences() {
         assert_eq!(all(&*source, name, &schema).await, right, "{name}");
     }
 }
+
+#[tokio::test]
+async fn t5_pandas_json_and_csv_have_no_phantom_differences() {
+    let root = tempfile::tempdir().unwrap();
+    let (schema, right) = live(root.path()).await;
+    let before = listing(Path::new(FIXTURES));
+    let json = open(Path::new(FIXTURES).join("20240529091442/json/people.json.gz")).await;
+    assert_eq!(json.origin().kind, "JSON lines file");
+    assert_eq!(all(&*json, "people", &schema).await, right);
+    let notes = json.notes();
+    assert!(notes.iter().any(|n| n.contains("people.seen_at: 56 values are milli")), "{notes:?}");
+    let csv = open(Path::new(FIXTURES).join("loose/people.csv")).await;
+    assert_eq!(csv.origin().kind, "CSV file");
+    assert_eq!(all(&*csv, "people", &schema).await, right);
+    let notes = csv.notes();
+    assert!(notes.iter().any(|n| n.contains("people.note: 8 values are an unquoted")), "{notes:?}");
+    let key = [schema.columns[0].clone()];
+    let survey = csv.survey(&TableName::bare("people"), &key, 4).await.unwrap();
+    assert_eq!((survey.rows, survey.ordered), (Some(60), true));
+    assert_eq!(listing(Path::new(FIXTURES)), before);
+}

@@ -155,3 +155,57 @@ async fn a_damaged_manifest_is_damage_and_a_newer_one_says_so() {
     let error = open_backup(&spec(root.path())).await.unwrap_err();
     assert!(error.to_string().contains("has format 9"), "{error}");
 }
+
+/// The table of [`snapshot`] as JSON lines, `lines` of them.
+fn json_snapshot(folder: &Path, lines: &str) {
+    snapshot(folder, "prod.db", "2024-03-14T02:00:00Z");
+    fs::remove_dir_all(folder.join("parquet")).unwrap();
+    let bytes = zstd::encode_all(lines.as_bytes(), 3).unwrap();
+    fs::create_dir(folder.join("json")).unwrap();
+    fs::write(folder.join("json/t.jsonl.zst"), &bytes).unwrap();
+    let manifest = fs::read(folder.join(MANIFEST)).unwrap();
+    let mut manifest: Manifest = serde_json::from_slice(&manifest).unwrap();
+    manifest.tables[0].files = vec![ManifestFile {
+        path: "json/t.jsonl.zst".into(),
+        format: FileFormat::Jsonl,
+        bytes: bytes.len() as u64,
+        sha256: hex(&Sha256::digest(&bytes)),
+    }];
+    fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn t2_a_snapshot_of_json_lines_gives_every_class_back() {
+    let root = tempfile::tempdir().unwrap();
+    let lines = r#"{"id":1,"a":"007"}
+{"id":2,"a":7}
+{"id":3,"a":{"$blob":"ff"}}
+{"id":4,"a":{"$text":"ff"}}
+{"id":5,"a":null}
+"#;
+    json_snapshot(root.path(), lines);
+    let a = Column { affinity: Affinity::Blob, ..column("a", Carrier::Text) };
+    let rows = read(root.path(), &[column("id", Carrier::Int), a]).await.unwrap();
+    let cells: Vec<Value> = rows.into_iter().map(|mut row| row.remove(1)).collect();
+    let (blob, bytes) = (Value::Blob(b"\xff".into()), Value::Text(b"\xff".into()));
+    assert_eq!(cells, [text("007"), int(7), blob, bytes, Value::Null]);
+    let file = root.path().join("json/t.jsonl.zst");
+    let mut bad = fs::read(&file).unwrap();
+    bad[9] ^= 1;
+    fs::write(&file, bad).unwrap();
+    let error = read(root.path(), &[column("id", Carrier::Int)]).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Damaged, "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_table_of_json_lines_has_its_columns_and_no_rows() {
+    let root = tempfile::tempdir().unwrap();
+    json_snapshot(root.path(), "");
+    let source = open(root.path()).await;
+    let table = TableName::bare("t");
+    assert_eq!(source.schema(&table).await.unwrap().columns.len(), 2);
+    let id = [column("id", Carrier::Int)];
+    let survey = source.survey(&table, &id, 4).await.unwrap();
+    assert_eq!((survey.rows, survey.ordered), (Some(0), true));
+    assert!(scan(&*source, "t", &id, &id, KeyRange::default()).await.unwrap().is_empty());
+}

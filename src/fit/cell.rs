@@ -48,22 +48,23 @@ pub enum Tag {
 }
 
 impl Tag {
+    /// All tags.
+    pub const ALL: [Tag; 11] = [
+        Tag::Bare,
+        Tag::Quoted,
+        Tag::Str,
+        Tag::Number,
+        Tag::True,
+        Tag::False,
+        Tag::Nested,
+        Tag::OwnNumber,
+        Tag::OwnReal,
+        Tag::OwnText,
+        Tag::OwnBlob,
+    ];
+
     fn of(byte: u8) -> Option<Self> {
-        [
-            Tag::Bare,
-            Tag::Quoted,
-            Tag::Str,
-            Tag::Number,
-            Tag::True,
-            Tag::False,
-            Tag::Nested,
-            Tag::OwnNumber,
-            Tag::OwnReal,
-            Tag::OwnText,
-            Tag::OwnBlob,
-        ]
-        .into_iter()
-        .find(|tag| *tag as u8 == byte)
+        Tag::ALL.into_iter().find(|tag| *tag as u8 == byte)
     }
 }
 

@@ -1,0 +1,20 @@
+//! Text formats, CSV and JSON lines, plain or compressed.
+//!
+//! A text file can't be read in key order, nor twice cheaply, nor in parts. So it is
+//! staged: one pass writes a private Parquet file whose cells are bytes, a tag
+//! ([`Tag`](crate::fit::cell::Tag)) and then the cell's own text. What a cell means is decided
+//! later, by [`fit`](crate::fit), when live's column is known: nothing is inferred here.
+//!
+//! Everything in here blocks, and is to be called off the async threads.
+
+pub mod csv;
+pub mod decompress;
+pub mod jsonl;
+pub mod stage;
+mod window;
+
+pub use decompress::{Compression, Limits};
+pub use stage::{Staged, StagedColumn, TextFile, TextFormat, stage};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! A backup's file as a stream of bytes: plain, gzip (RFC 1952) or Zstandard (RFC 8878).
+//!
+//! A stream ends well only when its source does: every gzip member with its CRC and
+//! length, every Zstandard frame whole and with its checksum where it carries one. A stream that is
+//! cut short or that expands beyond the [`Limits`] is an error of the last read, so a
+//! reader that stops before the end has proved nothing.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+
+/// How far a compressed file may expand (a few KiB of gzip can hold gigabytes of zeros).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes that a compressed file may expand to.
+    pub max_expanded_bytes: u64,
+    /// The most bytes per compressed byte, once more than [`RATIO_FROM`] came out.
+    pub max_ratio: u64,
+}
+
+/// What a file may expand to whatever its ratio: 100 MiB.
+pub const RATIO_FROM: u64 = 100 << 20;
+
+impl Default for Limits {
+    /// 64 GiB, and 1,000 to 1.
+    fn default() -> Self {
+        Self { max_expanded_bytes: 64 << 30, max_ratio: 1_000 }
+    }
+}
+
+impl Limits {
+    /// Limits that a person set by naming a size: the ratio then is not looked at.
+    pub fn expanded(max_expanded_bytes: u64) -> Self {
+        Self { max_expanded_bytes, max_ratio: u64::MAX }
+    }
+}
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip, any number of members.
+    Gzip,
+    /// Zstandard, any number of frames.
+    Zstd,
+}
+
+impl Compression {
+    /// What a file's name says: `.gz`, `.zst` or `.zstd` at its end, else plain.
+    pub fn of_name(path: &Path) -> Self {
+        let extension = path.extension().map(|e| e.to_ascii_lowercase());
+        match extension.as_ref().and_then(|e| e.to_str()) {
+            Some("gz") => Compression::Gzip,
+            Some("zst" | "zstd") => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+
+    /// What a file's first bytes say. No text begins with one of the signs: each has a byte that UTF-8
+    /// never has, or a control character.
+    pub fn of_bytes(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            _ => Compression::None,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Compression::None => "plain text",
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "Zstandard",
+        }
+    }
+}
+
+/// Opens a regular file for reading, and nothing else (no FIFO, device or folder).
+///
+/// A symbolic link is followed when `root` is `None`, since then a person named it. In a
+/// folder that a person named, `root`, a link must lead to a file below that folder.
+pub fn open_regular(path: &Path, root: Option<&Path>) -> Result<File> {
+    let unread = |e: io::Error| {
+        Error::failed(format!("the backup file {} can't be read", path.display())).because(e)
+    };
+    if let Some(root) = root {
+        let inside = path.canonicalize().map_err(unread)?;
+        if !inside.starts_with(root.canonicalize().map_err(unread)?) {
+            return Err(Error::refused(format!(
+                "the backup file {} is a link that leads out of its folder, to {}",
+                path.display(),
+                inside.display()
+            ))
+            .hint("name the file itself as the backup, if it is the right one"));
+        }
+    }
+    // Looked at before it is opened: to open a FIFO would wait for its writer.
+    if !fs::metadata(path).map_err(unread)?.is_file() {
+        return Err(not_regular(path));
+    }
+    let file = File::open(path).map_err(unread)?;
+    if !file.metadata().map_err(unread)?.is_file() {
+        return Err(not_regular(path));
+    }
+    Ok(file)
+}
+
+fn not_regular(path: &Path) -> Error {
+    Error::refused(format!("{} is no regular file, so it is no backup", path.display()))
+}
+
+/// A file's text as a stream. Errors of [`Read`] carry an [`Error`] within;
+/// [`TextReader::error`] takes it out.
+pub struct TextReader {
+    path: PathBuf,
+    inner: Inner,
+    consumed: Arc<AtomicU64>,
+    expanded: u64,
+    limits: Limits,
+}
+
+enum Inner {
+    Plain(Counted),
+    Gzip(Box<MultiGzDecoder<Counted>>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Counted>>),
+}
+
+impl std::fmt::Debug for TextReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextReader").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl TextReader {
+    /// Opens a file by [`open_regular`]. Its name and its first bytes must agree on how
+    /// it is compressed.
+    pub fn open(path: &Path, root: Option<&Path>, limits: Limits) -> Result<Self> {
+        let mut file = BufReader::with_capacity(64 << 10, open_regular(path, root)?);
+        let unread = |e: io::Error| {
+            Error::failed(format!("the backup file {} can't be read", path.display())).because(e)
+        };
+        let start = file.fill_buf().map_err(unread)?;
+        let (named, found) = (Compression::of_name(path), Compression::of_bytes(start));
+        if named != found {
+            let cut = start.len() < 4 && found == Compression::None;
+            return Err(Error::damaged(format!(
+                "{} is named as {} but holds {}",
+                path.display(),
+                named.words(),
+                if cut { "next to nothing" } else { found.words() }
+            ))
+            .hint("a whole file under its right name can be read: check it, or rename it"));
+        }
+        let consumed = Arc::new(AtomicU64::new(0));
+        let counted = Counted { file, consumed: Arc::clone(&consumed) };
+        let inner = match found {
+            Compression::None => Inner::Plain(counted),
+            Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(counted))),
+            Compression::Zstd => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(unread)?;
+                Inner::Zstd(Box::new(decoder))
+            }
+        };
+        Ok(Self { path: path.to_owned(), inner, consumed, expanded: 0, limits })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The error that a failed read stands for.
+    pub fn error(e: io::Error) -> Error {
+        match e.downcast::<Error>() {
+            Ok(ours) => ours,
+            Err(other) => other.into(),
+        }
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        Error::damaged(format!(
+            "{} {what} at byte {}: the backup is incomplete, so nothing of it is used",
+            self.path.display(),
+            self.consumed.load(Relaxed)
+        ))
+        .hint("fetch the file again, or take an older backup")
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        let ratio = self.expanded / self.consumed.load(Relaxed).max(1);
+        let excess = if self.expanded > self.limits.max_expanded_bytes {
+            format!("{} bytes", self.limits.max_expanded_bytes)
+        } else if self.expanded > RATIO_FROM && ratio > self.limits.max_ratio {
+            format!("{} times its size", self.limits.max_ratio)
+        } else {
+            return Ok(());
+        };
+        Err(Error::refused(format!("{} expands to more than {excess}", self.path.display()))
+            .hint("if it is no bomb, name the size it may have: --max-expanded 200GiB"))
+    }
+}
+
+impl Read for TextReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = match &mut self.inner {
+            Inner::Plain(file) => {
+                return file.read(buf).map_err(|e| {
+                    let what = format!("the backup file {} can't be read", self.path.display());
+                    io::Error::other(Error::failed(what).because(e))
+                });
+            }
+            Inner::Gzip(decoder) => decoder.read(buf),
+            Inner::Zstd(decoder) => decoder.read(buf),
+        };
+        match read {
+            Ok(n) => {
+                self.expanded += n as u64;
+                self.check_limits().map_err(io::Error::other)?;
+                Ok(n)
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
+            Err(e) => {
+                let cut = e.kind() == io::ErrorKind::UnexpectedEof;
+                let what = if cut { "is cut short" } else { "is damaged" };
+                Err(io::Error::other(self.damaged(what).because(e)))
+            }
+        }
+    }
+}
+
+/// A file's bytes, and how many were taken.
+struct Counted {
+    file: BufReader<File>,
+    consumed: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.file.read(buf)?;
+        self.consumed.fetch_add(n as u64, Relaxed);
+        Ok(n)
+    }
+}
+
+impl BufRead for Counted {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.file.fill_buf()
+    }
+
+    fn consume(&mut self, n: usize) {
+        self.consumed.fetch_add(n as u64, Relaxed);
+        self.file.consume(n);
+    }
+}

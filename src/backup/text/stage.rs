@@ -1,0 +1,228 @@
+//! A text file staged: one private Parquet file, its cells as tagged bytes.
+//!
+//! ```text
+//! a cell := tag u8 (crate::fit::cell::Tag) | the cell's own bytes
+//! ```
+//!
+//! Absent members and JSON's null are NULL. A file is read once; only a JSON file in which a
+//! member first turns up behind the first rows is read twice, since a Parquet file needs its columns
+//! at its beginning. Memory holds one batch and one row group, whatever the file's size.
+
+mod sink;
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::backup::text::csv::CsvRows;
+use crate::backup::text::decompress::{Limits, TextReader};
+use crate::backup::text::jsonl::JsonRows;
+use crate::backup::text::stage::sink::Sink;
+use crate::error::{Error, Result};
+use crate::fit::cell::{FileHabits, Tag};
+
+/// The most columns that a text file may have. Databases end at a few thousand.
+pub const MAX_COLUMNS: usize = 4_096;
+
+/// What a text file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextFormat {
+    /// CSV with a header. Without a delimiter, the name's end (`.tsv`) or the header tells it.
+    Csv {
+        /// The byte between two fields.
+        delimiter: Option<u8>,
+    },
+    /// JSON lines, or a JSON array of objects.
+    Json {
+        /// It is a file of a snapshot of ours, whose marks mean something.
+        own: bool,
+    },
+}
+
+/// A text file to be staged.
+#[derive(Clone, Debug)]
+pub struct TextFile<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// The folder that a person named, when the file was found in one: links must not
+    /// lead out of it.
+    pub root: Option<&'a Path>,
+    /// What it is.
+    pub format: TextFormat,
+    /// How far it may expand.
+    pub limits: Limits,
+}
+
+/// A staged file; its folder is removed when this is dropped.
+#[derive(Debug)]
+pub struct Staged {
+    /// The Parquet file: a nullable Binary column for each column, in the order of
+    /// [`Staged::columns`], and the rows in the file's order.
+    pub path: PathBuf,
+    /// The columns, in the order in which they turned up.
+    pub columns: Vec<StagedColumn>,
+    /// The number of rows.
+    pub rows: u64,
+    /// What the fitting needs to know of the whole file.
+    pub habits: FileHabits,
+    /// What a person should know, a line each.
+    pub notes: Vec<String>,
+    _folder: TempDir,
+}
+
+/// A column of a staged file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedColumn {
+    /// Its name in the file.
+    pub name: String,
+    /// The tag of all its cells, when they have one in common. `None` also when all are NULL.
+    pub kind: Option<Tag>,
+    /// JSON: the rows that lack the member.
+    pub absent: u64,
+    /// CSV: the fields that are empty and not quoted.
+    pub unquoted_empties: u64,
+}
+
+/// Stages a file in a new folder (0700) in `into`.
+///
+/// # Errors
+///
+/// A damaged, torn or malformed file, one beyond its limits, one that is no regular
+/// file; a full disk. Nothing remains then.
+pub fn stage(file: &TextFile<'_>, into: &Path) -> Result<Staged> {
+    match file.format {
+        TextFormat::Csv { delimiter } => {
+            stage_csv(file, delimiter.or_else(|| named_delimiter(file.path)), into)
+        }
+        TextFormat::Json { own } => match stage_json(file, own, into, None)? {
+            Attempt::Done(staged) => Ok(*staged),
+            Attempt::Again(names) => match stage_json(file, own, into, Some(names))? {
+                Attempt::Done(staged) => Ok(*staged),
+                Attempt::Again(_) => Err(changed(file.path)),
+            },
+        },
+    }
+}
+
+enum Attempt {
+    Done(Box<Staged>),
+    /// A late member was met; these are all members of the file.
+    Again(Vec<String>),
+}
+
+fn stage_json(
+    file: &TextFile<'_>,
+    own: bool,
+    into: &Path,
+    known: Option<Vec<String>>,
+) -> Result<Attempt> {
+    let reader = TextReader::open(file.path, file.root, file.limits)?;
+    let mut rows = JsonRows::new(reader, file.path.display().to_string(), own);
+    let again = known.is_some();
+    let mut sink = Sink::new(into, known.unwrap_or_default())?;
+    let mut next = 0;
+    while rows.advance()? {
+        let row = rows.row();
+        for index in 0..row.len() {
+            let name = row.name(index).map_err(|e| rows.damaged(e))?;
+            // Rows mostly have their members in one order.
+            let column = match sink.columns.get(next) {
+                Some(column) if column.name.as_bytes() == name.as_ref() => next,
+                _ => match sink.find(&name) {
+                    Some(column) => column,
+                    None if again => return Err(changed(file.path)),
+                    None if sink.begun() => return names_only(rows, sink).map(Attempt::Again),
+                    None => sink.add(&name).map_err(|e| rows.damaged(e))?,
+                },
+            };
+            next = column + 1;
+            if !sink.begin_cell(column) {
+                let name = String::from_utf8_lossy(&name);
+                return Err(rows.damaged(format!("the member {name:?} stands twice in a row")));
+            }
+            let cells = &mut sink.columns[column];
+            let tag = row
+                .cell(index, &mut cells.values)
+                .map_err(|e| rows.damaged(format!("the member {:?} is {e}", cells.name)))?;
+            cells.end_cell(tag);
+        }
+        next = 0;
+        sink.end_row()?;
+    }
+    let mut staged = sink.finish()?;
+    if staged.rows == 0 {
+        staged.notes.push(format!("{} holds no rows", file.path.display()));
+    }
+    Ok(Attempt::Done(Box::new(staged)))
+}
+
+/// Reads to the end for the names of all members.
+fn names_only(mut rows: JsonRows<TextReader>, mut sink: Sink) -> Result<Vec<String>> {
+    loop {
+        let row = rows.row();
+        for index in 0..row.len() {
+            let name = row.name(index).map_err(|e| rows.damaged(e))?;
+            if sink.find(&name).is_none() {
+                sink.add(&name).map_err(|e| rows.damaged(e))?;
+            }
+        }
+        if !rows.advance()? {
+            return Ok(sink.columns.into_iter().map(|column| column.name).collect());
+        }
+    }
+}
+
+fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<Staged> {
+    let reader = TextReader::open(file.path, file.root, file.limits)?;
+    let mut rows = CsvRows::new(reader, file.path.display().to_string(), delimiter)?;
+    if rows.names().len() > MAX_COLUMNS {
+        return Err(rows.damaged(too_many()));
+    }
+    let mut sink = Sink::new(into, rows.names().to_vec())?;
+    let mut strange = vec![0u64; sink.columns.len()];
+    while rows.advance()? {
+        let ascii = rows.is_ascii();
+        for (index, cells) in sink.columns.iter_mut().enumerate() {
+            cells.values.push(0);
+            let begin = cells.values.len();
+            let quoted = rows.field(index, &mut cells.values);
+            let text = &cells.values[begin..];
+            if !ascii && std::str::from_utf8(text).is_err() {
+                strange[index] += 1;
+            }
+            if text.is_empty() {
+                cells.unquoted_empties += u64::from(!quoted);
+                sink.quotes_empty |= quoted;
+            }
+            cells.end_cell(Some(if quoted { Tag::Quoted } else { Tag::Bare }));
+        }
+        sink.present = sink.columns.len();
+        sink.end_row()?;
+    }
+    let mut staged = sink.finish()?;
+    for (column, count) in staged.columns.iter().zip(strange).filter(|(_, count)| *count > 0) {
+        staged.notes.push(format!(
+            "column {:?} of {}: {count} fields are no UTF-8, their bytes are kept",
+            column.name,
+            file.path.display()
+        ));
+    }
+    Ok(staged)
+}
+
+/// The delimiter that a file's name tells.
+fn named_delimiter(path: &Path) -> Option<u8> {
+    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
+    let name =
+        [".gz", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    name.ends_with(".tsv").then_some(b'\t')
+}
+
+fn changed(path: &Path) -> Error {
+    Error::failed(format!("{} changed while it was read", path.display()))
+        .hint("wait until it is written, then run the same command again")
+}
+
+fn too_many() -> String {
+    format!("there are more than {MAX_COLUMNS} columns")
+}

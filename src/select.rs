@@ -3,8 +3,8 @@
 //! `live.x` and `backup.x` name a side; a bare `x` means live for rows in both, and the
 //! backup for missing rows. DataFusion evaluates the predicate on change batches, so its
 //! words, functions and three values are those of DataFusion's SQL. What people write
-//! about booleans and moments is fitted to how the engine stores them ([`rewrite`]), and
-//! a whitelisted part of it is given to the source, which then reads less ([`pushdown`]).
+//! about booleans and moments is fitted to how the engine stores them (`rewrite`), and
+//! a whitelisted part of it is given to the source, which then reads less (`pushdown`).
 
 mod pushdown;
 mod rewrite;

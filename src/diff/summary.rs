@@ -127,7 +127,7 @@ impl Summary {
     }
 }
 
-/// A value in words, cut to [`CHARS`]; not yet fit for a terminal.
+/// A value in words, cut to a screen's width; not yet fit for a terminal.
 pub fn display(value: ValueRef<'_>) -> String {
     let cut = |text: &str| match text.char_indices().nth(CHARS) {
         Some((end, _)) => format!("{}…", &text[..end]),

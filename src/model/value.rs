@@ -1,6 +1,6 @@
 //! One cell, exactly: a storage class and its bytes, and how misfits travel in Arrow.
 //!
-//! A scan's batch holds each column in its [`Carrier`](crate::model::table::Carrier).
+//! A scan's batch holds each column in its [`Carrier`].
 //! SQLite lets any value stand in any column, so a batch ends with the column
 //! [`EXACT`]: NULL for rows whose values all fit (nearly all), else the misfit cells:
 //!

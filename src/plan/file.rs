@@ -6,7 +6,7 @@
 //! | table | rows |
 //! |---|---|
 //! | `header` | one: the [`PlanHeader`] as JSON, the number of batches, the seal |
-//! | `batch` | one a batch: table, rows, digest, both images (see [`image`](crate::plan::file::image)) |
+//! | `batch` | one a batch: table, rows, digest, both images (see [`image`]) |
 //! | `excluded` | rows found unfit while planning, as JSON |
 //! | `operation` | none or one: the operation that applies the plan, its receipt |
 //! | `state` | one a batch that was begun: state, bits of the written rows, counts |

@@ -5,4 +5,5 @@ mod chinook;
 #[allow(dead_code, unreachable_pub)]
 mod common;
 mod house;
+mod plans;
 mod row_diff;

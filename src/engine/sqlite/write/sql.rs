@@ -98,12 +98,15 @@ fn address(sql: &mut String, plan: &TablePlan, guard: &[usize], first: usize) {
 
 /// Finds a row that references the addressed row of `parent` through these columns. The
 /// join gives the parent's collation and affinity to the comparison, as the engine does.
+/// With `goes` the addressed row itself does not count: a row that refers to nothing but
+/// itself leaves nobody behind when it is deleted.
 pub(super) fn child(
     child: &str,
     columns: &[String],
     parent: &TableName,
     parent_columns: &[String],
     key: &Key,
+    goes: bool,
 ) -> String {
     let mut sql = format!(
         "select 1 from main.{} as p, main.{} as c where ",
@@ -114,6 +117,11 @@ pub(super) fn child(
     let join =
         parent_columns.iter().zip(columns).map(|(p, c)| format!("p.{} = c.{}", quote(p), quote(c)));
     list(&mut sql, address.chain(join), " and ");
+    if goes && child.eq_ignore_ascii_case(&parent.name) {
+        sql.push_str(" and not (");
+        list(&mut sql, key.columns.iter().map(|k| format!("c.{0} is p.{0}", quote(k))), " and ");
+        sql.push(')');
+    }
     sql.push_str(" limit 1");
     sql
 }

@@ -74,7 +74,8 @@ impl<'a> Writing<'a> {
         if plan.op != Op::Insert {
             for child in children(connection, &plan.table)?.into_iter().filter(named) {
                 let (columns, parents) = (&child.columns, &child.parent_columns);
-                let sql = sql::child(&child.table, columns, &plan.table, parents, &plan.key);
+                let goes = plan.op == Op::Delete;
+                let sql = sql::child(&child.table, columns, &plan.table, parents, &plan.key, goes);
                 hanging.push((child.table, connection.prepare(&sql)?));
             }
         }

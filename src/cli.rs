@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chrono::{DateTime, FixedOffset, Local};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::cli::args::{Cli, Command, Global};
 use crate::cli::config::Config;
@@ -122,8 +122,11 @@ fn user_folder() -> Option<PathBuf> {
 
 /// Parses the command line, runs the command, tells what failed.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        Ok((Cli::from_arg_matches(&matches)?, matches.subcommand_name().map(str::to_owned)))
+    });
+    let (cli, command) = match parsed {
+        Ok(parsed) => parsed,
         Err(wrong) => {
             // Help and version are no errors; a closed pipe is not worth one.
             let _ = wrong.print();
@@ -138,6 +141,7 @@ pub fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) if failure::is_broken_pipe(&error) => ExitCode::from(failure::BROKEN_PIPE),
         Err(error) => {
+            let error = failure::with_next(error, command.as_deref());
             terminal.line(failure::lines(&error, terminal.err).trim_end());
             ExitCode::from(error.kind().exit_code())
         }

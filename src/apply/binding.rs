@@ -17,7 +17,10 @@ pub(crate) async fn same_target(header: &PlanHeader, target: &mut dyn Target) ->
         "plan {} was made for another database: {}",
         header.id, header.binding.live.location
     ))
-    .hint("plan again with --live naming this one"))
+    .hint(format!(
+        "plan again with --live naming this one; restorekit show {} says what was asked",
+        header.id
+    )))
 }
 
 /// Refuses a plan that has expired.
@@ -28,8 +31,12 @@ pub(crate) fn not_expired(header: &PlanHeader, now: DateTime<Utc>) -> Result<()>
     if now < expires {
         return Ok(());
     }
-    Err(Error::refused(format!("plan {} expired at {}", header.id, header.expires_at))
-        .hint("plan again: live has moved on since"))
+    Err(Error::refused(format!("plan {} expired at {}", header.id, header.expires_at)).hint(
+        format!(
+            "plan again: live has moved on since; restorekit show {} says what was asked",
+            header.id
+        ),
+    ))
 }
 
 /// Refuses when a planned table is no longer declared as it was.
@@ -43,7 +50,7 @@ pub(crate) async fn same_schemas(header: &PlanHeader, target: &mut dyn Target) -
                 plan.table,
                 moved.join(", ")
             ))
-            .hint("plan again"));
+            .hint(format!("plan again; restorekit show {} says what was asked", header.id)));
         }
     }
     Ok(())

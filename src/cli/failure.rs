@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::cli::secret::redact;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::report::text::{Style, Tone, escape_lines};
 
 /// The exit code of a program that wrote to a closed pipe (128 + SIGPIPE).
@@ -20,6 +20,23 @@ pub fn is_broken_pipe(error: &Error) -> bool {
         cause = e.source();
     }
     false
+}
+
+/// The error with a command to type next: its own, else the one that its kind of failure
+/// of `command` is looked into with.
+pub fn with_next(error: Error, command: Option<&str>) -> Error {
+    let names_one = error.hints().iter().any(|hint| hint.contains("restorekit "));
+    let next = match (error.kind(), command) {
+        _ if names_one => return error,
+        (Kind::Interrupted, _) => return error,
+        (Kind::Usage, Some(command)) => format!("restorekit {command} --help"),
+        (Kind::Usage, None) => "restorekit --help".to_owned(),
+        (Kind::Damaged, _) => {
+            "name another with --backup; restorekit snapshots DIR lists what there is".to_owned()
+        }
+        _ => "restorekit doctor checks both sides".to_owned(),
+    };
+    error.hint(next)
 }
 
 /// The error as lines for stderr: `error:`, `caused by:`, `help:`.
@@ -92,6 +109,16 @@ mod tests {
         for (kind, code) in codes {
             assert_eq!(kind.exit_code(), code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn every_failure_names_a_command_to_type() {
+        let next = |error: Error| with_next(error, Some("diff")).hints().join("; ");
+        assert_eq!(next(Error::usage("x")), "restorekit diff --help");
+        assert!(next(Error::failed("x").hint("why")).contains("why; restorekit doctor"));
+        assert!(next(Error::damaged("x")).contains("restorekit snapshots"));
+        assert_eq!(next(Error::refused("x").hint("restorekit log")), "restorekit log");
+        assert_eq!(next(Error::new(Kind::Interrupted, "x")), "");
     }
 
     #[test]

@@ -130,7 +130,11 @@ pub async fn carry_out(
     let state = context.state()?;
     state.note(&plan)?;
     let location = live.map_or_else(|| place(&plan.header().binding.target), str::to_owned);
-    let mut target = open_target(&location).await?;
+    let again = |e: Error| match e.kind() {
+        Kind::Failed => e.hint(format!("restorekit apply {}", plan.header().id)),
+        _ => e,
+    };
+    let mut target = open_target(&location).await.map_err(again)?;
     let options =
         ApplyOptions { resume, cancel: interruption(), ..ApplyOptions::new(state.locks()) };
     let progress = context.terminal.progress();
@@ -139,7 +143,7 @@ pub async fn carry_out(
     if let Err(e) = target.close().await {
         context.terminal.warn(&e.to_string());
     }
-    let receipt = receipt?;
+    let receipt = receipt.map_err(again)?;
     let mut out = context.terminal.report(format == Format::Table, None)?;
     match format {
         Format::Table => receipt::screen(&mut out, context.terminal.out, &receipt)?,

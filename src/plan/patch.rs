@@ -183,13 +183,8 @@ fn distinct<'a>(columns: impl Iterator<Item = &'a Column>, key: &[Column]) -> Ve
 /// Resolves an assignment, and adds what has to be compared for it.
 fn target(pair: &TablePair, a: &Assignment, compare: &mut Vec<Side<Column>>) -> Result<Target> {
     let table = &pair.table.live;
-    let live = pair.schema.live.require(&a.column)?.clone();
-    let theirs = pair.schema.backup.require(&a.from).map_err(|e| {
-        e.hint(format!(
-            "the backup's {} has to have the column that --from names",
-            pair.table.backup
-        ))
-    })?;
+    let live = column_of(pair, Which::Live, &a.column)?.clone();
+    let theirs = column_of(pair, Which::Backup, &a.from)?;
     if live.generated {
         return Err(Error::refused(format!("{table}.{} is generated and can't be set", live.name)));
     }
@@ -218,6 +213,17 @@ fn target(pair: &TablePair, a: &Assignment, compare: &mut Vec<Side<Column>>) -> 
         compare.len() - 1
     });
     Ok(Target { live, backup, differs, touched })
+}
+
+/// A column of one side's table; the error says which side lacks it.
+fn column_of<'p>(pair: &'p TablePair, which: Which, name: &str) -> Result<&'p Column> {
+    let schema = pair.schema.get(which);
+    schema.column(name).ok_or_else(|| {
+        let known: Vec<&str> = schema.columns.iter().map(|c| c.name.as_str()).collect();
+        Error::usage(format!("{which}: table {} has no column {name}", schema.name))
+            .hint(format!("its columns: {}", known.join(", ")))
+            .hint(format!("restorekit diff --table {} compares both sides", pair.table.live))
+    })
 }
 
 /// The compared pair of the creation time, where both sides have one that is not set here.

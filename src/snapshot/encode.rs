@@ -265,7 +265,10 @@ fn parquet_failed(e: parquet::errors::ParquetError) -> Error {
 }
 
 fn file_failed(e: std::io::Error) -> Error {
-    Error::failed(format!("a file of the snapshot could not be written: {e}")).because(e)
+    let full = e.kind() == std::io::ErrorKind::StorageFull;
+    let error =
+        Error::failed(format!("a file of the snapshot could not be written: {e}")).because(e);
+    if full { error.hint("the disk is full; nothing was left behind") } else { error }
 }
 
 fn panicked() -> Error {

@@ -65,7 +65,12 @@ impl<'a> TableJob<'a> {
             .hint("or restore other tables only: --table T"));
         }
         let batches = Batches::new(draft.next_table(), draft.batch_size(), draft.next_batch());
-        let notes = notes::notes(schema, Op::Insert, &written);
+        let mut notes = notes::notes(schema, Op::Insert, &written);
+        let theirs = pair.schema.backup.columns.iter().map(|c| c.name.as_str());
+        let dropped: Vec<&str> = theirs.filter(|name| schema.column(name).is_none()).collect();
+        if !dropped.is_empty() {
+            notes.push(format!("not in live, left in the backup: {}", dropped.join(", ")));
+        }
         let refused = HashMap::new();
         Ok(Self {
             mount,

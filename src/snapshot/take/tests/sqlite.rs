@@ -172,6 +172,27 @@ async fn t1_t2_t3_t4_a_snapshot_is_live_bit_by_bit() {
     assert_eq!(fs::read(&path).unwrap(), before, "taking it wrote nothing");
 }
 
+#[tokio::test]
+async fn json_lines_alone_read_back_as_a_backup() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("zoo.db");
+    zoo(&path).await;
+    let source = live(&path).await;
+    let out = root.path().join("out");
+    let taken = take(source.clone(), &options(&out, &BOTH[1..]), silent()).await.unwrap();
+    let spec = BackupSpec { path: taken.path.clone(), parallelism: 1, ..BackupSpec::default() };
+    let backup = open_backup(&spec).await.unwrap();
+    for table in &taken.manifest.tables {
+        let schema = source.schema(&table.name).await.unwrap();
+        let mut of_live = rows(source.as_ref(), &schema, &[]).await;
+        let mut of_backup = rows(backup.as_ref(), &schema, &[]).await;
+        of_backup.sort_by_cached_key(|row| format!("{row:?}"));
+        of_live.sort_by_cached_key(|row| format!("{row:?}"));
+        assert_eq!(of_backup, of_live, "{}", table.name);
+    }
+    source.release().await.unwrap();
+}
+
 /// Moves amounts between two tables, one transaction a move, as often as is allowed and
 /// until it is told to stop. The sum over both tables never changes.
 fn move_amounts(

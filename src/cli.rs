@@ -15,6 +15,7 @@ pub mod failure;
 pub mod gaps;
 pub mod init;
 pub mod inspect;
+pub mod interrupt;
 pub mod log;
 pub mod patch;
 pub mod plans;
@@ -180,7 +181,19 @@ fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
         .enable_all()
         .build()
         .map_err(|e| Error::failed("no threads could be started").because(e))?;
-    runtime.block_on(command)
+    runtime.spawn(interrupt::exit_when_pressed_again());
+    let done = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            done = command => done,
+            () = interrupt::pressed_while_reading() => {
+                Err(Error::new(Kind::Interrupted, "interrupted: nothing was written"))
+            }
+        }
+    });
+    // A thread may wait for a line that no one will type.
+    runtime.shutdown_background();
+    done
 }
 
 /// `-v` shows what the library traces, `-vv` what the engines do; RUST_LOG decides where

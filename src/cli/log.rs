@@ -41,7 +41,7 @@ pub fn run(context: &Context, args: &LogArgs) -> Result<u8> {
         let state = context.state()?;
         let (entries, unreadable) = state.list().await?;
         for file in unreadable {
-            context.terminal.warn(&format!("{}: {}", file.path.display(), file.why));
+            context.terminal.warn(&format!("{} (an unfinished one may be deleted)", file.why));
         }
         if args.prune {
             return prune(context, args, &state, &entries);

@@ -1,8 +1,6 @@
 //! What every command does with a plan: shows it, asks, applies it, prints the receipt.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{Duration, Local};
 
@@ -10,6 +8,7 @@ use crate::apply::{ApplyOptions, apply};
 use crate::cli::Context;
 use crate::cli::args::{Format, Writing};
 use crate::cli::confirm::{confirm, expect_target};
+use crate::cli::interrupt::Graceful;
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Op, PlanHeader};
@@ -135,14 +134,16 @@ pub async fn carry_out(
         _ => e,
     };
     let mut target = open_target(&location).await.map_err(again)?;
+    let graceful = Graceful::begin();
     let options =
-        ApplyOptions { resume, cancel: interruption(), ..ApplyOptions::new(state.locks()) };
+        ApplyOptions { resume, cancel: graceful.flag(), ..ApplyOptions::new(state.locks()) };
     let progress = context.terminal.progress();
     let receipt = apply(&plan, target.as_mut(), &options, progress.as_ref()).await;
     // What was done is told first, whatever closing the connection says.
     if let Err(e) = target.close().await {
         context.terminal.warn(&e.to_string());
     }
+    drop(graceful);
     let receipt = receipt.map_err(again)?;
     let mut out = context.terminal.report(format == Format::Table, None)?;
     match format {
@@ -164,18 +165,6 @@ pub async fn carry_out(
     }
     let conflicts = receipt.conflict_count() > 0 || !excluded.is_empty();
     Ok(if conflicts { CONFLICTS } else { 0 })
-}
-
-/// A flag that Ctrl-C raises: the batch under way is finished, then the work stops.
-fn interruption() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            raised.store(true, Ordering::SeqCst);
-        }
-    });
-    flag
 }
 
 /// The days of each written text column, before and after, over a plan's batches.

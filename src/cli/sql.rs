@@ -139,11 +139,13 @@ async fn prompt(
         "live.<table>, backup.<table> and diff('<table>') are there to be read.\n\
          End a statement with a semicolon; leave with Ctrl-D.",
     );
-    let mut lines = io::stdin().lock().lines();
     let mut text = String::new();
     loop {
         say(if text.is_empty() { "sql> " } else { "...> " });
-        let Some(line) = lines.next().transpose()? else {
+        // On a thread of its own, so that Ctrl-C is heard.
+        let typed = tokio::task::spawn_blocking(|| io::stdin().lock().lines().next());
+        let typed = typed.await.map_err(|e| Error::failed("no line could be read").because(e))?;
+        let Some(line) = typed.transpose()? else {
             say("\n");
             return Ok(());
         };

@@ -52,6 +52,14 @@ pub fn screen(out: &mut dyn Write, style: Style, receipt: &Receipt) -> Result<()
             let text = format!("verified: {} re-read, all match", plural(n, "row"));
             writeln!(out, "{}", style.paint(Tone::Extra, text))?;
         }
+        // The application writes on: that a row moved since is news, not a failure.
+        (n, false) if !receipt.changed_since.is_empty() => {
+            let text =
+                format!("{} written, of which some were changed by others since", plural(n, "row"));
+            writeln!(out, "{}", style.paint(Tone::Changed, text))?;
+            list(out, style, &receipt.changed_since, receipt.tables.len() > 1)?;
+            writeln!(out, "check:  restorekit verify {operation}")?;
+        }
         (n, false) => {
             let text = format!("not verified: {} written", plural(n, "row"));
             writeln!(out, "{}", style.paint(Tone::Changed, text))?;
@@ -72,15 +80,7 @@ fn conflicts(out: &mut dyn Write, style: Style, receipt: &Receipt) -> Result<()>
     }
     let title = format!("left alone: {}", plural(all, "row"));
     writeln!(out, "{}", style.paint(Tone::Changed, title))?;
-    let shown: Vec<(String, String)> =
-        receipt.conflicts.iter().take(LISTED).map(|c| one(c, receipt.tables.len() > 1)).collect();
-    let widest = shown.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
-    let room = style.width.saturating_sub(widest + 6).max(30);
-    let mut grid = Grid::new(style, "<<").indent(2);
-    for (name, why) in shown {
-        grid.plain_row([name, elide(&why, room).into_owned()]);
-    }
-    grid.write(out)?;
+    list(out, style, &receipt.conflicts, receipt.tables.len() > 1)?;
     let listed = receipt.conflicts.len().min(LISTED) as u64;
     if all > listed {
         let more =
@@ -88,6 +88,19 @@ fn conflicts(out: &mut dyn Write, style: Style, receipt: &Receipt) -> Result<()>
         writeln!(out, "  {}", escape(&more))?;
     }
     Ok(())
+}
+
+/// The first rows of a list, each with why.
+fn list(out: &mut dyn Write, style: Style, rows: &[Conflict], with_table: bool) -> Result<()> {
+    let shown: Vec<(String, String)> =
+        rows.iter().take(LISTED).map(|c| one(c, with_table)).collect();
+    let widest = shown.iter().map(|(name, _)| width(name)).max().unwrap_or(0);
+    let room = style.width.saturating_sub(widest + 6).max(30);
+    let mut grid = Grid::new(style, "<<").indent(2);
+    for (name, why) in shown {
+        grid.plain_row([name, elide(&why, room).into_owned()]);
+    }
+    grid.write(out)
 }
 
 /// A list of rows with why they were left alone, all of them.
@@ -138,6 +151,7 @@ pub fn json(out: &mut dyn Write, receipt: &Receipt) -> Result<()> {
             "seconds": receipt.seconds,
             "tables": receipt.tables,
             "conflicts": receipt.conflicts,
+            "changed_since": receipt.changed_since,
             "verified": receipt.verified,
             "stopped": receipt.stopped,
             "undo": format!("restorekit undo {}", receipt.operation),
@@ -202,9 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn g1_rows_that_others_changed_since_are_told_as_such() {
+        let mut out = Vec::new();
+        let since = Conflict {
+            reason: Reason::Data,
+            detail: "title changed".into(),
+            ..receipt().conflicts.remove(0)
+        };
+        let moved = Receipt { verified: false, changed_since: vec![since], ..receipt() };
+        screen(&mut out, Style::plain(), &moved).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("2,508 rows written, of which some were changed"), "{text}");
+        assert!(text.contains("title changed"), "{text}");
+    }
+
+    #[test]
     fn receipt_json() {
         let mut out = Vec::new();
         json(&mut out, &receipt()).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"format_version":"1","operation":"01J9ZQ","plan":"7f3a2c","started_at":"2024-03-18T03:22:41-04:00","seconds":13.24,"tables":[{"table":"events","planned":2509,"written":2508,"already":0,"conflicts":1}],"conflicts":[{"table":"events","key":{"id":412},"reason":"recreated","detail":"email is taken by id 31007\u001b"}],"verified":true,"stopped":false,"undo":"restorekit undo 01J9ZQ"}"#);
+        insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"{"format_version":"1","operation":"01J9ZQ","plan":"7f3a2c","started_at":"2024-03-18T03:22:41-04:00","seconds":13.24,"tables":[{"table":"events","planned":2509,"written":2508,"already":0,"conflicts":1}],"conflicts":[{"table":"events","key":{"id":412},"reason":"recreated","detail":"email is taken by id 31007\u001b"}],"changed_since":[],"verified":true,"stopped":false,"undo":"restorekit undo 01J9ZQ"}"#);
     }
 }

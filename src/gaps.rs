@@ -7,7 +7,9 @@
 mod runs;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::Int64Type;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::util::display::FormatOptions;
 use futures::TryStreamExt;
 
 pub use runs::Runs;
@@ -28,7 +30,7 @@ pub async fn gaps(
     key: &Column,
     progress: &dyn Progress,
 ) -> Result<GapReport> {
-    if key.carrier != Carrier::Int {
+    if !matches!(key.carrier, Carrier::Int | Carrier::Unsigned) {
         return Err(Error::usage(format!(
             "gaps are of integers, but {}.{} is {}",
             table.live,
@@ -67,6 +69,15 @@ fn report(table: String, column: String, live: &Runs, backup: &Runs) -> GapRepor
     }
 }
 
+/// A number that does not fit is an error, never NULL.
+const STRICT: CastOptions<'static> =
+    CastOptions { safe: false, format_options: FormatOptions::new() };
+
+fn too_large(table: &TableName, key: &Column) -> Error {
+    let key = &key.name;
+    Error::failed(format!("gaps are counted up to 2^63, but {table}.{key} holds a larger number"))
+}
+
 /// The integers that a side holds in the key column. Rows without an integer there are
 /// left out.
 async fn present(
@@ -88,7 +99,9 @@ async fn present(
     let mut unsorted = Vec::new();
     while let Some(batch) = stream.try_next().await? {
         progress.advance(batch.num_rows() as u64);
-        let ids = batch.column(0).as_primitive::<Int64Type>();
+        let ids = cast_with_options(batch.column(0), &DataType::Int64, &STRICT)
+            .map_err(|e| too_large(table, key).because(e))?;
+        let ids = ids.as_primitive::<Int64Type>();
         if !survey.ordered {
             unsorted.extend(ids.iter().flatten());
         } else if ids.null_count() == 0 {

@@ -1,5 +1,6 @@
 //! The vocabulary: what every engine, format and step agrees on. No input or output here.
 
+pub mod calendar;
 pub mod change;
 pub mod conflict;
 pub mod filter;

@@ -12,13 +12,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{
+    Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType, UInt64Type,
+};
 
 use crate::backup::parquet::ParquetTable;
 use crate::error::Result;
 use crate::fit::notes::Tally;
 use crate::model::table::{Carrier, Collation, Column, scan_schema};
-use crate::model::value::Value;
+use crate::model::value::{Value, ValueRef};
 use crate::source::{KeyRange, Survey};
 
 /// What one pass over the key's columns showed.
@@ -43,6 +45,8 @@ struct Mark {
 enum KeyCell<'a> {
     Null,
     Int(i64),
+    /// An integer of more than 64 bits, or the digits of a decimal.
+    Wide(i128),
     Bytes(Cow<'a, [u8]>),
 }
 
@@ -51,6 +55,7 @@ impl KeyCell<'_> {
         match self {
             KeyCell::Null => KeyCell::Null,
             KeyCell::Int(i) => KeyCell::Int(i),
+            KeyCell::Wide(i) => KeyCell::Wide(i),
             KeyCell::Bytes(bytes) => KeyCell::Bytes(Cow::Owned(bytes.into_owned())),
         }
     }
@@ -58,7 +63,15 @@ impl KeyCell<'_> {
     fn value(&self, carrier: Carrier) -> Option<Value> {
         match (self, carrier) {
             (KeyCell::Null, _) => None,
+            (KeyCell::Int(i), Carrier::Bool) => Some(Value::Bool(*i != 0)),
+            (KeyCell::Int(i), Carrier::Date) => i32::try_from(*i).ok().map(Value::Date),
+            (KeyCell::Int(i), Carrier::Stamp) => Some(Value::Stamp(*i)),
+            (KeyCell::Int(i), Carrier::Instant) => Some(Value::Instant(*i)),
             (KeyCell::Int(i), _) => Some(Value::Int(*i)),
+            (KeyCell::Wide(i), Carrier::Decimal { scale, .. }) => Some(Value::Decimal(*i, scale)),
+            (KeyCell::Wide(i), _) => {
+                u64::try_from(*i).ok().map(|u| ValueRef::unsigned(u).to_owned())
+            }
             (KeyCell::Bytes(bytes), Carrier::Blob) => Some(Value::Blob(bytes.to_vec())),
             (KeyCell::Bytes(bytes), _) => Some(Value::Text(bytes.to_vec())),
         }
@@ -85,6 +98,17 @@ impl<'a> KeyColumns<'a> {
                 KeyCell::Bytes(live.collation.normalise(text))
             }
             Carrier::Blob => KeyCell::Bytes(Cow::Borrowed(array.as_binary::<i32>().value(row))),
+            Carrier::Unsigned => {
+                KeyCell::Wide(array.as_primitive::<UInt64Type>().value(row).into())
+            }
+            Carrier::Bool => KeyCell::Int(array.as_boolean().value(row).into()),
+            Carrier::Date => KeyCell::Int(array.as_primitive::<Date32Type>().value(row).into()),
+            Carrier::Stamp | Carrier::Instant => {
+                KeyCell::Int(array.as_primitive::<TimestampMicrosecondType>().value(row))
+            }
+            Carrier::Decimal { .. } => {
+                KeyCell::Wide(array.as_primitive::<Decimal128Type>().value(row))
+            }
             Carrier::Real | Carrier::Number => KeyCell::Null,
         }
     }
@@ -113,10 +137,9 @@ impl<'a> KeyColumns<'a> {
 /// A float key has no place in the order (and is refused long before).
 fn sortable(key: &[Column]) -> bool {
     !key.is_empty()
-        && key.iter().all(|c| {
-            !matches!(c.carrier, Carrier::Real | Carrier::Number)
-                && !matches!(c.collation, Collation::Other(_))
-        })
+        && key
+            .iter()
+            .all(|c| !c.carrier.is_floating() && !matches!(c.collation, Collation::Other(_)))
 }
 
 impl ParquetTable {
@@ -200,7 +223,12 @@ impl ParquetTable {
     /// The first row whose key's first column is not less than `bound`.
     fn lower_bound(&self, index: &KeyIndex, key: &[Column], bound: &Value) -> Result<u64> {
         let bound = match bound {
-            Value::Int(i) => KeyCell::Int(*i),
+            Value::Int(i) if key[0].carrier == Carrier::Unsigned => KeyCell::Wide((*i).into()),
+            Value::Int(i) | Value::Stamp(i) | Value::Instant(i) => KeyCell::Int(*i),
+            Value::Unsigned(u) => KeyCell::Wide((*u).into()),
+            Value::Bool(b) => KeyCell::Int((*b).into()),
+            Value::Date(day) => KeyCell::Int((*day).into()),
+            Value::Decimal(digits, _) => KeyCell::Wide(*digits),
             Value::Text(text) => KeyCell::Bytes(key[0].collation.normalise(text)),
             Value::Blob(blob) => KeyCell::Bytes(Cow::Borrowed(blob)),
             Value::Null | Value::Real(_) => KeyCell::Null,

@@ -29,9 +29,7 @@ use crate::error::{Error, Result};
 use crate::fit::foreign::{is_plain, natural_carrier};
 use crate::fit::notes::Tally;
 use crate::fit::place::Rows;
-use crate::model::table::{
-    Affinity, Carrier, Collation, Column, TableKind, TableName, TableSchema,
-};
+use crate::model::table::{Carrier, Column, TableKind, TableName, TableSchema};
 use crate::model::value::EXACT;
 
 /// Rows of a batch, unless they are so wide that fewer fill it.
@@ -134,15 +132,8 @@ impl ParquetTable {
         }
         let staged = matches!(self.dress, Dress::Staged(_));
         let columns = self.columns().map(|(name, data_type)| Column {
-            name: name.to_owned(),
             declared: if staged { String::new() } else { data_type.to_string() },
-            carrier: if staged { Carrier::Text } else { natural_carrier(data_type) },
-            affinity: Affinity::Blob,
-            time_form: None,
-            not_null: false,
-            generated: false,
-            default: None,
-            collation: Collation::Binary,
+            ..Column::new(name, if staged { Carrier::Text } else { natural_carrier(data_type) })
         });
         TableSchema {
             name: self.name.clone(),

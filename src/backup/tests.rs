@@ -30,18 +30,9 @@ fn column(name: &str, carrier: Carrier) -> Column {
         Carrier::Number => ("NUMERIC", Affinity::Numeric),
         Carrier::Text => ("TEXT", Affinity::Text),
         Carrier::Blob => ("BLOB", Affinity::Blob),
+        other => panic!("SQLite carries no column as {other:?}"),
     };
-    Column {
-        name: name.into(),
-        declared: declared.into(),
-        carrier,
-        affinity,
-        time_form: None,
-        not_null: false,
-        generated: false,
-        default: None,
-        collation: Collation::Binary,
-    }
+    Column { declared: declared.into(), affinity, ..Column::new(name, carrier) }
 }
 
 /// Writes a Parquet file with row groups of `group` rows, without page checksums.

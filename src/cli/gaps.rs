@@ -46,7 +46,8 @@ async fn report(context: &Context, args: &GapsArgs) -> Result<u8> {
     for pair in &pairs.pairs {
         let key = pair.key_columns();
         // Without --table only the tables that can have gaps are meant.
-        if !named && (key.len() != 1 || key[0].carrier != Carrier::Int) {
+        if !named && (key.len() != 1 || !matches!(key[0].carrier, Carrier::Int | Carrier::Unsigned))
+        {
             continue;
         }
         if key.len() != 1 {

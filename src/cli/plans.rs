@@ -187,10 +187,12 @@ pub async fn days(plan: &PlanFile) -> Result<Vec<ColumnDays>> {
                 let column = column.map(|c| (c.name.as_str(), c.name.as_str(), c.carrier));
                 let cells = Cells::new(image, column, EXACT)?;
                 for row in 0..image.num_rows() {
-                    into.add(match cells.get(row, 0)? {
+                    let value = cells.get(row, 0)?;
+                    let typed = value.plain_text().unwrap_or_default();
+                    into.add(match value {
                         ValueRef::Text(text) | ValueRef::Blob(text) => Some(text),
                         ValueRef::Null => None,
-                        ValueRef::Int(_) | ValueRef::Real(_) => Some(b""),
+                        _ => Some(typed.as_bytes()),
                     });
                 }
             }
@@ -199,13 +201,18 @@ pub async fn days(plan: &PlanFile) -> Result<Vec<ColumnDays>> {
     Ok(all)
 }
 
-/// The text columns that a plan updates.
+/// The columns that a plan updates and that may hold moments.
 fn columns(header: &PlanHeader) -> Vec<ColumnDays> {
     let updates = header.tables.iter().enumerate().filter(|(_, t)| t.op == Op::Update);
     updates
         .flat_map(|(table, plan)| {
             let set = plan.after.iter().filter(|c| !plan.key.columns.contains(&c.name));
-            let moments = set.filter(|c| c.carrier == Carrier::Text);
+            let moments = set.filter(|c| {
+                matches!(
+                    c.carrier,
+                    Carrier::Text | Carrier::Date | Carrier::Stamp | Carrier::Instant
+                )
+            });
             moments.map(move |column| ColumnDays {
                 table,
                 column: column.name.clone(),

@@ -3,7 +3,10 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType, UInt64Type,
+};
 
 use crate::diff::spec::DiffSpec;
 use crate::error::{Error, Result};
@@ -195,19 +198,29 @@ fn has_misfits(batch: &RecordBatch) -> bool {
 
 /// Compares two columns of one type and calls `mark` with each pair that differs.
 fn compare_column(a: &ArrayRef, b: &ArrayRef, runs: &[Run], mark: impl FnMut(usize)) -> Result<()> {
+    if a.data_type() != b.data_type() {
+        let (a, b) = (a.data_type(), b.data_type());
+        return Err(Error::failed(format!("a column travels as {a} and as {b}")));
+    }
     let nulls = (nulls(a), nulls(b));
-    match (a.data_type(), b.data_type()) {
-        (DataType::Int64, DataType::Int64) => {
-            let a: &[i64] = a.as_primitive::<Int64Type>().values();
-            let b: &[i64] = b.as_primitive::<Int64Type>().values();
-            fixed(a, b, nulls, runs, mark);
+    match a.data_type() {
+        DataType::Int64 => primitive::<Int64Type>(a, b, nulls, runs, mark),
+        DataType::UInt64 => primitive::<UInt64Type>(a, b, nulls, runs, mark),
+        DataType::Date32 => primitive::<Date32Type>(a, b, nulls, runs, mark),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            primitive::<TimestampMicrosecondType>(a, b, nulls, runs, mark);
         }
-        (DataType::Float64, DataType::Float64) => {
+        DataType::Decimal128(..) => primitive::<Decimal128Type>(a, b, nulls, runs, mark),
+        DataType::Boolean => {
+            let flags = |array: &ArrayRef| array.as_boolean().values().iter().collect::<Vec<_>>();
+            fixed(&flags(a), &flags(b), nulls, runs, mark);
+        }
+        DataType::Float64 => {
             let a = a.as_primitive::<Float64Type>().values().inner().typed_data::<u64>();
             let b = b.as_primitive::<Float64Type>().values().inner().typed_data::<u64>();
             fixed(a, b, nulls, runs, mark);
         }
-        (DataType::Utf8, DataType::Utf8) => {
+        DataType::Utf8 => {
             let (a, b) = (a.as_string::<i32>(), b.as_string::<i32>());
             bytes(
                 (a.value_offsets(), a.value_data()),
@@ -217,7 +230,7 @@ fn compare_column(a: &ArrayRef, b: &ArrayRef, runs: &[Run], mark: impl FnMut(usi
                 mark,
             );
         }
-        (DataType::Binary, DataType::Binary) => {
+        DataType::Binary => {
             let (a, b) = (a.as_binary::<i32>(), b.as_binary::<i32>());
             bytes(
                 (a.value_offsets(), a.value_data()),
@@ -227,9 +240,20 @@ fn compare_column(a: &ArrayRef, b: &ArrayRef, runs: &[Run], mark: impl FnMut(usi
                 mark,
             );
         }
-        (a, b) => return Err(Error::failed(format!("a column travels as {a} and as {b}"))),
+        other => return Err(Error::failed(format!("a column can't travel as {other}"))),
     }
     Ok(())
+}
+
+/// Compares numbers that are equal when their bits are.
+fn primitive<T: ArrowPrimitiveType<Native: Eq>>(
+    a: &ArrayRef,
+    b: &ArrayRef,
+    nulls: Nulls<'_>,
+    runs: &[Run],
+    mark: impl FnMut(usize),
+) {
+    fixed(a.as_primitive::<T>().values(), b.as_primitive::<T>().values(), nulls, runs, mark);
 }
 
 type Nulls<'a> = (Option<&'a NullBuffer>, Option<&'a NullBuffer>);

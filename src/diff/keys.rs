@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType, UInt64Type};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::mount::order::normalise;
 /// The keys of some rows, none of them NULL.
 #[derive(Debug)]
 pub(crate) enum Keys {
-    /// One `Int` column.
+    /// One column of integers or moments.
     Int(ScalarBuffer<i64>),
     /// One `Text` or `Blob` column.
     Bytes(OffsetBuffer<i32>, Buffer),
@@ -68,6 +68,16 @@ pub(crate) enum Order {
     Disorder(usize),
 }
 
+/// True for carriers whose single keys compare as they lie.
+fn has_own_form(carrier: Carrier) -> bool {
+    match carrier {
+        Carrier::Int | Carrier::Unsigned | Carrier::Stamp | Carrier::Instant => true,
+        Carrier::Text | Carrier::Blob => true,
+        Carrier::Real | Carrier::Number => false,
+        Carrier::Bool | Carrier::Date | Carrier::Decimal { .. } => false,
+    }
+}
+
 /// Makes [`Keys`] of the key's arrays.
 #[derive(Debug)]
 pub(crate) struct KeyMaker {
@@ -79,7 +89,7 @@ impl KeyMaker {
     /// For a key of these columns.
     pub(crate) fn new(key: &[Column]) -> Result<Self> {
         let converter = match key {
-            [one] if matches!(one.carrier, Carrier::Int | Carrier::Text | Carrier::Blob) => None,
+            [one] if has_own_form(one.carrier) => None,
             _ => {
                 let fields = key.iter().map(|c| SortField::new(c.carrier.data_type())).collect();
                 Some(RowConverter::new(fields)?)
@@ -103,6 +113,16 @@ impl KeyMaker {
         match arrays[0].data_type() {
             DataType::Int64 => {
                 Ok(Keys::Int(arrays[0].as_primitive::<Int64Type>().values().clone()))
+            }
+            DataType::UInt64 => {
+                // The order of unsigned numbers is that of signed ones from i64::MIN on.
+                let shifted = |u: &u64| (u ^ (1 << 63)).cast_signed();
+                let numbers = arrays[0].as_primitive::<UInt64Type>().values();
+                Ok(Keys::Int(numbers.iter().map(shifted).collect()))
+            }
+            DataType::Timestamp(..) => {
+                let moments = arrays[0].as_primitive::<TimestampMicrosecondType>();
+                Ok(Keys::Int(moments.values().clone()))
             }
             DataType::Utf8 => {
                 let text = arrays[0].as_string::<i32>();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::change::{Change, change_schema};
 use crate::model::side::{Side, Which};
-use crate::model::table::{Carrier, Collation, Column, TableName};
+use crate::model::table::{Collation, Column, TableName};
 
 /// Which changes the diff emits. All are counted, emitted or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ fn form(column: &Column) -> impl PartialEq + use<> {
 /// An error when rows can't be matched by this column (K3, K6).
 pub fn refuse_key(table: &TableName, column: &Column) -> Result<()> {
     let why = match (column.carrier, &column.collation) {
-        (Carrier::Real | Carrier::Number, _) => {
+        (carrier, _) if carrier.is_floating() => {
             format!("it holds floating-point numbers (declared {})", declared(column))
         }
         (_, Collation::Other(name)) => format!("its collation {name} is not known"),

@@ -145,5 +145,6 @@ pub fn display(value: ValueRef<'_>) -> String {
             let more = if bytes.len() > CHARS / 2 { "…" } else { "" };
             format!("x'{hex}{more}'")
         }
+        _ => value.plain_text().unwrap_or_default(),
     }
 }

@@ -8,7 +8,7 @@ use super::{DiffCounts, DiffRequest, Emit, diff};
 use crate::error::Kind;
 use crate::model::side::{Side, Which};
 use crate::model::table::{Carrier, Collation, Column, KeyOrigin, TableName};
-use crate::model::value::{Value, fits};
+use crate::model::value::{Value, ValueRef, fits};
 use crate::mount::Mount;
 use crate::mount::memory::{MemTable, column, compare, mount, table};
 use crate::progress::silent;
@@ -43,7 +43,7 @@ fn model(columns: &[Column], keys: usize, sides: &Side<Vec<Row>>) -> (Vec<Told>,
                 Value::Int(i) => ((*i as u64) ^ (1 << 63)).to_be_bytes().to_vec(),
                 Value::Text(t) => columns[i].collation.normalise(t).to_vec(),
                 Value::Blob(b) => b.clone(),
-                _ => unreachable!(),
+                typed => typed.as_ref().plain_text().unwrap().into_bytes(),
             });
             let group = groups.entry(key.collect()).or_default();
             match which {
@@ -152,6 +152,18 @@ fn cell(carrier: Carrier) -> BoxedStrategy<Value> {
         .boxed(),
         Carrier::Text => "[aAbB ]{0,3}".prop_map(|s| Value::Text(s.into_bytes())).boxed(),
         Carrier::Blob => proptest::collection::vec(0..3u8, 0..3).prop_map(Value::Blob).boxed(),
+        Carrier::Unsigned => prop_oneof![
+            (0..6u64).prop_map(|u| ValueRef::unsigned(u).to_owned()),
+            (0..6u64).prop_map(|u| ValueRef::unsigned(u64::MAX - u).to_owned())
+        ]
+        .boxed(),
+        Carrier::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
+        Carrier::Date => (-6..6i32).prop_map(Value::Date).boxed(),
+        Carrier::Stamp => (-6..6i64).prop_map(Value::Stamp).boxed(),
+        Carrier::Instant => (-6..6i64).prop_map(Value::Instant).boxed(),
+        Carrier::Decimal { scale, .. } => {
+            (-6..6i128).prop_map(move |digits| Value::Decimal(digits, scale)).boxed()
+        }
     };
     prop_oneof![
         12 => fitting,
@@ -178,6 +190,18 @@ struct Case {
     splits: Vec<Value>,
 }
 
+/// The carriers of columns that hold values of one type only.
+fn typed() -> impl Strategy<Value = Carrier> {
+    prop_oneof![
+        Just(Carrier::Unsigned),
+        Just(Carrier::Bool),
+        Just(Carrier::Date),
+        Just(Carrier::Stamp),
+        Just(Carrier::Instant),
+        Just(Carrier::Decimal { precision: 10, scale: 2 })
+    ]
+}
+
 fn case() -> impl Strategy<Value = Case> {
     let carrier = || {
         prop_oneof![
@@ -185,11 +209,16 @@ fn case() -> impl Strategy<Value = Case> {
             Just(Carrier::Real),
             Just(Carrier::Number),
             Just(Carrier::Text),
-            Just(Carrier::Blob)
+            Just(Carrier::Blob),
+            typed()
         ]
     };
-    let key =
-        prop_oneof![4 => Just(Carrier::Int), 2 => Just(Carrier::Text), 1 => Just(Carrier::Blob)];
+    let key = prop_oneof![
+        4 => Just(Carrier::Int),
+        2 => Just(Carrier::Text),
+        1 => Just(Carrier::Blob),
+        3 => typed()
+    ];
     let collation =
         prop_oneof![Just(Collation::Binary), Just(Collation::NoCase), Just(Collation::Rtrim)];
     (proptest::collection::vec((key, collation), 1..3), proptest::collection::vec(carrier(), 0..10))
@@ -235,6 +264,9 @@ fn case() -> impl Strategy<Value = Case> {
             }
             let splits = match (split, columns[0].carrier) {
                 (true, Carrier::Int) => vec![Value::Int(3), Value::Int(6), Value::Int(7)],
+                (true, Carrier::Unsigned) => vec![Value::Int(3), Value::Unsigned(u64::MAX - 2)],
+                (true, Carrier::Stamp) => vec![Value::Stamp(-1), Value::Stamp(2)],
+                (true, Carrier::Decimal { scale, .. }) => vec![Value::Decimal(0, scale)],
                 (true, Carrier::Text) => {
                     vec![Value::Text(b"B".to_vec()), Value::Text(b"b".to_vec())]
                 }

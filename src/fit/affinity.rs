@@ -147,6 +147,7 @@ mod tests {
             Value::Text(t) => insert.bind(String::from_utf8(t.clone()).unwrap()),
             Value::Blob(b) => insert.bind(b.clone()),
             Value::Null => insert.bind(None::<i64>),
+            other => panic!("SQLite has no {other:?}"),
         }
         .execute(&mut *db)
         .await

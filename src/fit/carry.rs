@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BinaryBuilder, Float64Builder, Int64Builder, StringBuilder,
-    new_null_array,
+    ArrayRef, BinaryArray, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Float64Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder,
+    UInt64Builder, new_null_array,
 };
 
-use crate::model::table::{Carrier, Column};
+use crate::error::Result;
+use crate::model::table::{Carrier, Column, scan_schema};
 use crate::model::value::{Value, ValueRef, fits, push_exact};
 
 /// A column in its carrier, and the values that did not fit it, by row.
@@ -39,9 +41,14 @@ pub struct CarrierBuilder {
 #[derive(Debug)]
 enum Builder {
     Int(Int64Builder),
+    Unsigned(UInt64Builder),
     Real(Float64Builder),
     Text(StringBuilder),
     Blob(BinaryBuilder),
+    Bool(BooleanBuilder),
+    Date(Date32Builder),
+    Moment(TimestampMicrosecondBuilder),
+    Decimal(Decimal128Builder),
 }
 
 impl CarrierBuilder {
@@ -49,9 +56,19 @@ impl CarrierBuilder {
     pub fn new(carrier: Carrier, rows: usize) -> Self {
         let array = match carrier {
             Carrier::Int => Builder::Int(Int64Builder::with_capacity(rows)),
+            Carrier::Unsigned => Builder::Unsigned(UInt64Builder::with_capacity(rows)),
             Carrier::Real | Carrier::Number => Builder::Real(Float64Builder::with_capacity(rows)),
             Carrier::Text => Builder::Text(StringBuilder::with_capacity(rows, rows * 16)),
             Carrier::Blob => Builder::Blob(BinaryBuilder::with_capacity(rows, rows * 16)),
+            Carrier::Bool => Builder::Bool(BooleanBuilder::with_capacity(rows)),
+            Carrier::Date => Builder::Date(Date32Builder::with_capacity(rows)),
+            Carrier::Stamp | Carrier::Instant => Builder::Moment(
+                TimestampMicrosecondBuilder::with_capacity(rows)
+                    .with_data_type(carrier.data_type()),
+            ),
+            Carrier::Decimal { .. } => Builder::Decimal(
+                Decimal128Builder::with_capacity(rows).with_data_type(carrier.data_type()),
+            ),
         };
         Self { carrier, array, rows: 0, misfits: Vec::new() }
     }
@@ -65,27 +82,43 @@ impl CarrierBuilder {
     pub fn push(&mut self, value: ValueRef<'_>) {
         let row = self.rows;
         self.rows += 1;
-        match (&mut self.array, value) {
-            (Builder::Int(b), ValueRef::Int(i)) => return b.append_value(i),
-            (Builder::Real(b), ValueRef::Int(i)) if fits(value, self.carrier) => {
-                return b.append_value(i as f64);
-            }
-            (Builder::Real(b), ValueRef::Real(r)) if fits(value, self.carrier) => {
-                return b.append_value(r);
-            }
-            (Builder::Text(b), ValueRef::Text(t)) => {
-                if let Ok(text) = std::str::from_utf8(t) {
-                    return b.append_value(text);
+        if fits(value, self.carrier) {
+            match (&mut self.array, value) {
+                (Builder::Int(b), ValueRef::Int(i)) => return b.append_value(i),
+                (Builder::Unsigned(b), ValueRef::Int(i)) => {
+                    return b.append_value(i.unsigned_abs());
                 }
+                (Builder::Unsigned(b), ValueRef::Unsigned(u)) => return b.append_value(u),
+                (Builder::Real(b), ValueRef::Int(i)) => return b.append_value(i as f64),
+                (Builder::Real(b), ValueRef::Real(r)) => return b.append_value(r),
+                (Builder::Text(b), ValueRef::Text(t)) => {
+                    // Checked a moment ago: this is where the bytes become a str.
+                    if let Ok(text) = std::str::from_utf8(t) {
+                        return b.append_value(text);
+                    }
+                }
+                (Builder::Blob(b), ValueRef::Blob(bytes)) => return b.append_value(bytes),
+                (Builder::Bool(b), ValueRef::Bool(truth)) => return b.append_value(truth),
+                (Builder::Date(b), ValueRef::Date(day)) => return b.append_value(day),
+                (Builder::Moment(b), ValueRef::Stamp(micros) | ValueRef::Instant(micros)) => {
+                    return b.append_value(micros);
+                }
+                (Builder::Decimal(b), ValueRef::Decimal(digits, _)) => {
+                    return b.append_value(digits);
+                }
+                _ => {}
             }
-            (Builder::Blob(b), ValueRef::Blob(bytes)) => return b.append_value(bytes),
-            _ => {}
         }
         match &mut self.array {
             Builder::Int(b) => b.append_null(),
+            Builder::Unsigned(b) => b.append_null(),
             Builder::Real(b) => b.append_null(),
             Builder::Text(b) => b.append_null(),
             Builder::Blob(b) => b.append_null(),
+            Builder::Bool(b) => b.append_null(),
+            Builder::Date(b) => b.append_null(),
+            Builder::Moment(b) => b.append_null(),
+            Builder::Decimal(b) => b.append_null(),
         }
         if !value.is_null() {
             self.misfits.push((row, value.to_owned()));
@@ -96,9 +129,14 @@ impl CarrierBuilder {
     pub fn finish(mut self) -> Carried {
         let array: ArrayRef = match &mut self.array {
             Builder::Int(b) => Arc::new(b.finish()),
+            Builder::Unsigned(b) => Arc::new(b.finish()),
             Builder::Real(b) => Arc::new(b.finish()),
             Builder::Text(b) => Arc::new(b.finish()),
             Builder::Blob(b) => Arc::new(b.finish()),
+            Builder::Bool(b) => Arc::new(b.finish()),
+            Builder::Date(b) => Arc::new(b.finish()),
+            Builder::Moment(b) => Arc::new(b.finish()),
+            Builder::Decimal(b) => Arc::new(b.finish()),
         };
         Carried { array, misfits: self.misfits }
     }
@@ -136,4 +174,21 @@ pub fn exact_column<'a, 'b>(
         }
     }
     exact.finish()
+}
+
+/// A scan's batch of these rows: their cells in the order of the columns.
+pub fn carry_rows(columns: &[Column], rows: &[Vec<Value>]) -> Result<RecordBatch> {
+    let carried: Vec<Carried> = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let mut builder = CarrierBuilder::new(column.carrier, rows.len());
+            rows.iter().for_each(|row| builder.push(row[index].as_ref()));
+            builder.finish()
+        })
+        .collect();
+    let exact = exact_column(columns.iter().zip(&carried), rows.len());
+    let mut arrays: Vec<ArrayRef> = carried.into_iter().map(|carried| carried.array).collect();
+    arrays.push(Arc::new(exact));
+    Ok(RecordBatch::try_new(scan_schema(columns), arrays)?)
 }

@@ -1,10 +1,9 @@
 //! Moments as text: writing them in live's form, and reading text moments of any ISO 8601
 //! form with a full date (Python's, JSON's and SQLite's date functions' forms).
 //!
-//! Years 0 to 9999 of the proleptic Gregorian calendar. The civil date of a day number is
-//! computed with the era method of Howard Hinnant, "chrono-Compatible Low-Level Date
-//! Algorithms" (`civil_from_days`, `days_from_civil`).
+//! Years 0 to 9999 of the proleptic Gregorian calendar.
 
+use crate::model::calendar::{civil, days};
 use crate::model::table::{Fraction, TimeForm, Zone};
 
 /// The form that is taken where live shows none: Python's `str(datetime)`.
@@ -81,17 +80,7 @@ pub fn write_time_of_day(second: u32, nanos: u32, out: &mut Vec<u8>) {
 
 /// Writes `YYYY-MM-DD` over a text of that form.
 fn write_date(day: i64, text: &mut [u8]) -> Option<()> {
-    // Day 0 of the shifted calendar is 0000-03-01.
-    let shifted = day.checked_add(719_468)?;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097) as u32;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = i64::from(year_of_era) + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil(day);
     let year = u32::try_from(year).ok().filter(|year| *year <= 9999)?;
     two(&mut text[0..2], year / 100);
     two(&mut text[2..4], year % 100);
@@ -205,27 +194,6 @@ pub fn parse(text: &[u8]) -> Option<Parsed> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0_i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
-}
-
-/// The day number of a civil date; `None` for one that is not in the calendar.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=length).contains(&day) {
-        return None;
-    }
-    let shifted_year = year - i64::from(month <= 2);
-    let era = shifted_year.div_euclid(400);
-    let year_of_era = shifted_year.rem_euclid(400);
-    let shifted_month = (month + 9) % 12;
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
 }
 
 #[cfg(test)]

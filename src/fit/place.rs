@@ -69,5 +69,11 @@ fn expected(column: &Column) -> &'static str {
         (Carrier::Real, _) => "reals",
         (Carrier::Number, _) => "numbers",
         (Carrier::Blob, _) => "blobs",
+        (Carrier::Unsigned, _) => "integers from 0 on",
+        (Carrier::Bool, _) => "true and false",
+        (Carrier::Date, _) => "dates",
+        (Carrier::Stamp, _) => "moments without a zone",
+        (Carrier::Instant, _) => "moments with a zone",
+        (Carrier::Decimal { .. }, _) => "decimal numbers of its scale",
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
-    Float64Array, Int32Array, Int64Array, LargeStringArray, NullArray, StringArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
+    Float64Array, Int32Array, Int64Array, LargeStringArray, NullArray, RecordBatch, StringArray,
     StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, UInt64Array,
 };
@@ -16,23 +16,11 @@ use crate::fit::cell::{FileHabits, Tag};
 use crate::fit::notes::{Habit, Tally};
 use crate::fit::place::{Place, Rows};
 use crate::fit::{cell, foreign};
-use crate::model::table::{
-    Affinity, Carrier, Collation, Column, Fraction, TableName, TimeForm, Zone,
-};
-use crate::model::value::{Value, exact_cells};
+use crate::model::table::{Affinity, Carrier, Column, Fraction, TableName, TimeForm, Zone};
+use crate::model::value::{Cells, EXACT, Value, exact_cells};
 
 fn column(declared: &str, carrier: Carrier, affinity: Affinity) -> Column {
-    Column {
-        name: "c".into(),
-        declared: declared.into(),
-        carrier,
-        affinity,
-        time_form: None,
-        not_null: false,
-        generated: false,
-        default: None,
-        collation: Collation::Binary,
-    }
+    Column { declared: declared.into(), affinity, ..Column::new("c", carrier) }
 }
 
 fn int() -> Column {
@@ -63,31 +51,10 @@ fn time(fraction: Fraction) -> Column {
 /// All values of a fitted column, misfits in their places.
 fn values(carried: &Carried, column: &Column) -> Vec<Value> {
     let array = &carried.array;
-    assert_eq!(*array.data_type(), column.carrier.data_type());
-    let mut values: Vec<Value> = (0..array.len())
-        .map(|row| {
-            if array.is_null(row) {
-                return Value::Null;
-            }
-            match column.carrier {
-                Carrier::Int => {
-                    Value::Int(array.as_primitive::<arrow::datatypes::Int64Type>().value(row))
-                }
-                Carrier::Text => Value::Text(array.as_string::<i32>().value(row).into()),
-                Carrier::Blob => Value::Blob(array.as_binary::<i32>().value(row).into()),
-                Carrier::Real | Carrier::Number => {
-                    let r = array.as_primitive::<arrow::datatypes::Float64Type>().value(row);
-                    if column.carrier == Carrier::Number
-                        && crate::model::value::stands_for_integer(r)
-                    {
-                        Value::Int(r as i64)
-                    } else {
-                        Value::Real(r)
-                    }
-                }
-            }
-        })
-        .collect();
+    let batch = RecordBatch::try_from_iter_with_nullable([("c", array.clone(), true)]).unwrap();
+    let cells = Cells::new(&batch, [("c", "c", column.carrier)], EXACT).unwrap();
+    let mut values: Vec<Value> =
+        (0..array.len()).map(|row| cells.get(row, 0).unwrap().to_owned()).collect();
     for (row, value) in &carried.misfits {
         assert_eq!(values[*row], Value::Null);
         values[*row] = value.clone();

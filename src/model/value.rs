@@ -1,43 +1,47 @@
-//! One cell, exactly: a storage class and its bytes, and how misfits travel in Arrow.
+//! One cell, exactly: its kind and its bytes.
 //!
-//! A scan's batch holds each column in its [`Carrier`].
-//! SQLite lets any value stand in any column, so a batch ends with the column
-//! [`EXACT`]: NULL for rows whose values all fit (nearly all), else the misfit cells:
-//!
-//! ```text
-//! cell := name length u16 LE | name | class u8 | payload length u32 LE | payload
-//! class: 1 INTEGER (i64 LE)   2 REAL (f64 bits LE)   3 TEXT (bytes)   4 BLOB (bytes)
-//! ```
-//!
-//! Cells are sorted by column name, so that equal rows have equal [`EXACT`] bytes when
-//! the same columns were read with the same carriers.
+//! SQLite's five storage classes, and the kinds that other engines' columns have besides.
+//! What an engine calls its types is the column's matter; a kind is how a value is held.
 
-use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
-use arrow::datatypes::{DataType, Float64Type, Int64Type};
+mod cells;
+mod exact;
+
+pub use cells::Cells;
+pub use exact::{EXACT, exact_cells, push_exact};
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::model::calendar::{date_text, moment_text};
 use crate::model::table::Carrier;
-
-/// The name of the column that holds a row's misfit cells.
-pub const EXACT: &str = "__exact";
 
 /// The largest magnitude up to which every integer is a distinct `f64`.
 pub const F64_INTEGERS: i64 = 1 << 53;
 
-/// A borrowed cell: the storage class and its bytes. TEXT need not be UTF-8.
+/// A borrowed cell: its kind and its bytes. TEXT need not be UTF-8.
 #[derive(Clone, Copy, Debug)]
 pub enum ValueRef<'a> {
     /// NULL.
     Null,
     /// INTEGER.
     Int(i64),
+    /// An integer beyond `i64::MAX`; smaller ones are `Int`.
+    Unsigned(u64),
     /// REAL; equality is by bits.
     Real(f64),
     /// TEXT, as bytes.
     Text(&'a [u8]),
     /// BLOB.
     Blob(&'a [u8]),
+    /// A truth value.
+    Bool(bool),
+    /// A date, in days since 1970-01-01.
+    Date(i32),
+    /// A moment without a zone, in microseconds since 1970-01-01 00:00:00.
+    Stamp(i64),
+    /// An instant, in microseconds since 1970-01-01 00:00:00 UTC.
+    Instant(i64),
+    /// A decimal number: the digits without the point, and how many stand behind it.
+    Decimal(i128, i8),
 }
 
 /// An owned cell.
@@ -47,23 +51,64 @@ pub enum Value {
     Null,
     /// INTEGER.
     Int(i64),
+    /// An integer beyond `i64::MAX`.
+    Unsigned(u64),
     /// REAL; equality is by bits.
     Real(f64),
     /// TEXT, as bytes.
     Text(Vec<u8>),
     /// BLOB.
     Blob(Vec<u8>),
+    /// A truth value.
+    Bool(bool),
+    /// A date, in days since 1970-01-01.
+    Date(i32),
+    /// A moment without a zone, in microseconds since 1970-01-01 00:00:00.
+    Stamp(i64),
+    /// An instant, in microseconds since 1970-01-01 00:00:00 UTC.
+    Instant(i64),
+    /// A decimal number: the digits without the point, and how many stand behind it.
+    Decimal(i128, i8),
 }
 
-impl ValueRef<'_> {
+impl<'a> ValueRef<'a> {
+    /// The cell of an unsigned integer.
+    pub fn unsigned(u: u64) -> ValueRef<'static> {
+        i64::try_from(u).map_or(ValueRef::Unsigned(u), ValueRef::Int)
+    }
+
+    /// The text of the kinds that have just one: numbers beyond 64 bits, truth values,
+    /// dates, moments (ISO 8601, an instant with `Z`) and decimals. `None` for others.
+    pub fn plain_text(self) -> Option<String> {
+        Some(match self {
+            ValueRef::Unsigned(u) => u.to_string(),
+            ValueRef::Bool(b) => b.to_string(),
+            ValueRef::Date(day) => date_text(day.into()),
+            ValueRef::Stamp(micros) => moment_text(micros),
+            ValueRef::Instant(micros) => moment_text(micros) + "Z",
+            ValueRef::Decimal(digits, scale) => decimal_text(digits, scale),
+            ValueRef::Null
+            | ValueRef::Int(_)
+            | ValueRef::Real(_)
+            | ValueRef::Text(_)
+            | ValueRef::Blob(_) => return None,
+        })
+    }
+
     /// An owned copy.
     pub fn to_owned(self) -> Value {
         match self {
             ValueRef::Null => Value::Null,
             ValueRef::Int(i) => Value::Int(i),
+            ValueRef::Unsigned(u) => Value::Unsigned(u),
             ValueRef::Real(r) => Value::Real(r),
             ValueRef::Text(b) => Value::Text(b.to_vec()),
             ValueRef::Blob(b) => Value::Blob(b.to_vec()),
+            ValueRef::Bool(b) => Value::Bool(b),
+            ValueRef::Date(day) => Value::Date(day),
+            ValueRef::Stamp(micros) => Value::Stamp(micros),
+            ValueRef::Instant(micros) => Value::Instant(micros),
+            ValueRef::Decimal(digits, scale) => Value::Decimal(digits, scale),
         }
     }
 
@@ -73,7 +118,8 @@ impl ValueRef<'_> {
     }
 
     /// The cell as JSON, exactly: what JSON can't say is an object with one of the members
-    /// `$text` or `$blob` (hexadecimal) or `$real` (`"-0.0"`, `"inf"`, `"-inf"`).
+    /// `$text` or `$blob` (hexadecimal) or `$real` (`"-0.0"`, `"inf"`, `"-inf"`, `"NaN"`). Dates,
+    /// moments and decimals are their text, since a reader would take a number for a double.
     pub fn to_json(self) -> serde_json::Value {
         let marked = |mark: &str, text: String| serde_json::json!({ mark: text });
         match self {
@@ -86,8 +132,29 @@ impl ValueRef<'_> {
                 Err(_) => marked("$text", hex(b)),
             },
             ValueRef::Blob(b) => marked("$blob", hex(b)),
+            ValueRef::Unsigned(u) => u.into(),
+            ValueRef::Bool(b) => b.into(),
+            _ => self.plain_text().into(),
         }
     }
+}
+
+/// A decimal as digits with a point: `-0.05` for -5 of scale 2, `500` for 5 of scale -2.
+fn decimal_text(digits: i128, scale: i8) -> String {
+    let sign = if digits < 0 { "-" } else { "" };
+    let mut text = digits.unsigned_abs().to_string();
+    match usize::try_from(scale) {
+        Ok(0) => {}
+        Ok(scale) => {
+            if text.len() <= scale {
+                text.insert_str(0, &"0".repeat(scale + 1 - text.len()));
+            }
+            text.insert(text.len() - scale, '.');
+        }
+        Err(_) if digits != 0 => text.push_str(&"0".repeat(scale.unsigned_abs().into())),
+        Err(_) => {}
+    }
+    format!("{sign}{text}")
 }
 
 /// Bytes as lower-case hexadecimal digits.
@@ -105,10 +172,16 @@ impl PartialEq for ValueRef<'_> {
         match (self, other) {
             (ValueRef::Null, ValueRef::Null) => true,
             (ValueRef::Int(a), ValueRef::Int(b)) => a == b,
+            (ValueRef::Unsigned(a), ValueRef::Unsigned(b)) => a == b,
             (ValueRef::Real(a), ValueRef::Real(b)) => a.to_bits() == b.to_bits(),
             (ValueRef::Text(a), ValueRef::Text(b)) | (ValueRef::Blob(a), ValueRef::Blob(b)) => {
                 a == b
             }
+            (ValueRef::Bool(a), ValueRef::Bool(b)) => a == b,
+            (ValueRef::Date(a), ValueRef::Date(b)) => a == b,
+            (ValueRef::Stamp(a), ValueRef::Stamp(b))
+            | (ValueRef::Instant(a), ValueRef::Instant(b)) => a == b,
+            (ValueRef::Decimal(a, x), ValueRef::Decimal(b, y)) => (a, x) == (b, y),
             _ => false,
         }
     }
@@ -130,9 +203,15 @@ impl Value {
         match self {
             Value::Null => ValueRef::Null,
             Value::Int(i) => ValueRef::Int(*i),
+            Value::Unsigned(u) => ValueRef::Unsigned(*u),
             Value::Real(r) => ValueRef::Real(*r),
             Value::Text(b) => ValueRef::Text(b),
             Value::Blob(b) => ValueRef::Blob(b),
+            Value::Bool(b) => ValueRef::Bool(*b),
+            Value::Date(day) => ValueRef::Date(*day),
+            Value::Stamp(micros) => ValueRef::Stamp(*micros),
+            Value::Instant(micros) => ValueRef::Instant(*micros),
+            Value::Decimal(digits, scale) => ValueRef::Decimal(*digits, *scale),
         }
     }
 }
@@ -142,8 +221,17 @@ pub fn fits(value: ValueRef<'_>, carrier: Carrier) -> bool {
     match (value, carrier) {
         (ValueRef::Null, _)
         | (ValueRef::Int(_), Carrier::Int)
+        | (ValueRef::Unsigned(_), Carrier::Unsigned)
         | (ValueRef::Real(_), Carrier::Real)
-        | (ValueRef::Blob(_), Carrier::Blob) => true,
+        | (ValueRef::Blob(_), Carrier::Blob)
+        | (ValueRef::Bool(_), Carrier::Bool)
+        | (ValueRef::Date(_), Carrier::Date)
+        | (ValueRef::Stamp(_), Carrier::Stamp)
+        | (ValueRef::Instant(_), Carrier::Instant) => true,
+        (ValueRef::Int(i), Carrier::Unsigned) => i >= 0,
+        (ValueRef::Decimal(digits, scale), Carrier::Decimal { precision, scale: held }) => {
+            scale == held && digits.unsigned_abs() < 10_u128.pow(precision.into())
+        }
         (ValueRef::Int(i), Carrier::Number) => (-F64_INTEGERS..=F64_INTEGERS).contains(&i),
         (ValueRef::Real(r), Carrier::Number) => !stands_for_integer(r) && r.to_bits() != MINUS_ZERO,
         (ValueRef::Text(b), Carrier::Text) => std::str::from_utf8(b).is_ok(),
@@ -158,137 +246,36 @@ pub fn stands_for_integer(r: f64) -> bool {
     r.trunc() == r && r.abs() <= F64_INTEGERS as f64 && r.to_bits() != MINUS_ZERO
 }
 
-/// Appends one misfit cell to an [`EXACT`] payload under construction. Callers append in
-/// the order of column names.
-pub fn push_exact(out: &mut Vec<u8>, column: &str, value: ValueRef<'_>) {
-    let number;
-    let (class, payload): (u8, &[u8]) = match value {
-        ValueRef::Null => return,
-        ValueRef::Int(i) => {
-            number = i.to_le_bytes();
-            (1, &number)
-        }
-        ValueRef::Real(r) => {
-            number = r.to_bits().to_le_bytes();
-            (2, &number)
-        }
-        ValueRef::Text(b) => (3, b),
-        ValueRef::Blob(b) => (4, b),
-    };
-    out.extend_from_slice(&(column.len() as u16).to_le_bytes());
-    out.extend_from_slice(column.as_bytes());
-    out.push(class);
-    out.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    out.extend_from_slice(payload);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The misfit cells of one row, as `(column, value)`; an error for torn bytes.
-pub fn exact_cells(mut bytes: &[u8]) -> impl Iterator<Item = Result<(&str, ValueRef<'_>)>> {
-    std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
+    #[test]
+    fn the_kinds_with_one_text_say_it() {
+        for (value, text) in [
+            (ValueRef::Unsigned(u64::MAX), "18446744073709551615"),
+            (ValueRef::Bool(true), "true"),
+            (ValueRef::Date(19_782), "2024-02-29"),
+            (ValueRef::Stamp(1_710_381_600_000_000), "2024-03-14T02:00:00"),
+            (ValueRef::Instant(1), "1970-01-01T00:00:00.000001Z"),
+            (ValueRef::Decimal(-5, 2), "-0.05"),
+            (ValueRef::Decimal(1999, 2), "19.99"),
+            (ValueRef::Decimal(0, 2), "0.00"),
+            (ValueRef::Decimal(7, 0), "7"),
+            (ValueRef::Decimal(5, -2), "500"),
+            (ValueRef::Decimal(0, -2), "0"),
+        ] {
+            assert_eq!(value.plain_text().as_deref(), Some(text));
         }
-        match split_cell(bytes) {
-            Some((name, value, rest)) => {
-                bytes = rest;
-                Some(Ok((name, value)))
-            }
-            None => {
-                bytes = &[];
-                Some(Err(Error::damaged(format!("the column {EXACT} holds torn bytes"))))
-            }
-        }
-    })
-}
-
-fn split_cell(bytes: &[u8]) -> Option<(&str, ValueRef<'_>, &[u8])> {
-    let (len, rest) = bytes.split_first_chunk::<2>()?;
-    let (name, rest) = rest.split_at_checked(u16::from_le_bytes(*len) as usize)?;
-    let (class, rest) = rest.split_first()?;
-    let (len, rest) = rest.split_first_chunk::<4>()?;
-    let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-    let value = match class {
-        1 => ValueRef::Int(i64::from_le_bytes(payload.try_into().ok()?)),
-        2 => ValueRef::Real(f64::from_bits(u64::from_le_bytes(payload.try_into().ok()?))),
-        3 => ValueRef::Text(payload),
-        4 => ValueRef::Blob(payload),
-        _ => return None,
-    };
-    Some((std::str::from_utf8(name).ok()?, value, rest))
-}
-
-/// Reads cells of a batch whose columns travel in known carriers, misfits included.
-#[derive(Debug)]
-pub struct Cells<'a> {
-    columns: Vec<(&'a str, Carrier, &'a dyn Array)>,
-    exact: Option<&'a BinaryArray>,
-}
-
-impl<'a> Cells<'a> {
-    /// Cells of `columns` (name in the batch, name in EXACT cells, carrier), with the
-    /// misfits in the batch's column `exact`.
-    pub fn new(
-        batch: &'a RecordBatch,
-        columns: impl IntoIterator<Item = (&'a str, &'a str, Carrier)>,
-        exact: &str,
-    ) -> Result<Self> {
-        let columns = columns
-            .into_iter()
-            .map(|(field, name, carrier)| {
-                let array = batch.column_by_name(field).ok_or_else(|| missing_field(field))?;
-                if *array.data_type() != carrier.data_type() {
-                    return Err(Error::failed(format!(
-                        "column {field} travels as {}, not as {}",
-                        array.data_type(),
-                        carrier.data_type()
-                    )));
-                }
-                Ok((name, carrier, array.as_ref()))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let exact = batch.column_by_name(exact).and_then(|a| a.as_binary_opt::<i32>());
-        Ok(Self { columns, exact: exact.filter(|e| e.null_count() < e.len()) })
     }
 
-    /// How many columns there are.
-    pub fn width(&self) -> usize {
-        self.columns.len()
-    }
-
-    /// The cell in `row` of the `column`-th column.
-    pub fn get(&self, row: usize, column: usize) -> Result<ValueRef<'a>> {
-        let (name, carrier, array) = self.columns[column];
-        if array.is_valid(row) {
-            return Ok(carried(array, carrier, row));
-        }
-        let Some(exact) = self.exact.filter(|e| e.is_valid(row)) else {
-            return Ok(ValueRef::Null);
-        };
-        for cell in exact_cells(exact.value(row)) {
-            let (cell_name, value) = cell?;
-            if cell_name == name {
-                return Ok(value);
-            }
-        }
-        Ok(ValueRef::Null)
-    }
-}
-
-fn missing_field(field: &str) -> Error {
-    Error::failed(format!("a batch lacks the column {field}"))
-}
-
-fn carried(array: &dyn Array, carrier: Carrier, row: usize) -> ValueRef<'_> {
-    match (carrier, array.data_type()) {
-        (Carrier::Int, _) => ValueRef::Int(array.as_primitive::<Int64Type>().value(row)),
-        (Carrier::Real, _) => ValueRef::Real(array.as_primitive::<Float64Type>().value(row)),
-        (Carrier::Number, _) => {
-            let r = array.as_primitive::<Float64Type>().value(row);
-            if stands_for_integer(r) { ValueRef::Int(r as i64) } else { ValueRef::Real(r) }
-        }
-        (Carrier::Text, DataType::Utf8) => {
-            ValueRef::Text(array.as_string::<i32>().value(row).as_bytes())
-        }
-        (Carrier::Text | Carrier::Blob, _) => ValueRef::Blob(array.as_binary::<i32>().value(row)),
+    #[test]
+    fn a_decimal_fits_its_own_scale_and_precision_only() {
+        let held = Carrier::Decimal { precision: 4, scale: 2 };
+        assert!(fits(ValueRef::Decimal(-9999, 2), held));
+        assert!(!fits(ValueRef::Decimal(10_000, 2), held));
+        assert!(!fits(ValueRef::Decimal(1, 1), held));
+        let widest = Carrier::Decimal { precision: 38, scale: 0 };
+        assert!(!fits(ValueRef::Decimal(i128::MAX, 0), widest));
     }
 }

@@ -3,22 +3,20 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use crate::error::Result;
+use crate::fit::carry::carry_rows;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::origin::{Identity, Origin};
 use crate::model::side::Side;
 use crate::model::table::{
-    Affinity, Carrier, Collation, Column, Key, KeyOrigin, TableKind, TableName, TableSchema,
-    scan_schema,
+    Carrier, Column, Key, KeyOrigin, TableKind, TableName, TableSchema, scan_schema,
 };
-use crate::model::value::{Value, ValueRef, fits, push_exact};
+use crate::model::value::{Value, fits};
 use crate::mount::Mount;
 use crate::source::{KeyRange, Scan, Source, Survey};
 
@@ -44,17 +42,7 @@ pub(crate) struct MemSource {
 }
 
 pub(crate) fn column(name: &str, carrier: Carrier) -> Column {
-    Column {
-        name: name.to_owned(),
-        declared: String::new(),
-        carrier,
-        affinity: Affinity::Blob,
-        time_form: None,
-        not_null: false,
-        generated: false,
-        default: None,
-        collation: Collation::Binary,
-    }
+    Column::new(name, carrier)
 }
 
 pub(crate) fn table(
@@ -111,7 +99,15 @@ pub(crate) fn compare(column: &Column, a: &Value, b: &Value) -> Ordering {
         (a, b) => return a.cmp(&b),
     }
     match (a, b) {
-        (Value::Int(a), Value::Int(b)) => a.cmp(b),
+        (Value::Int(a), Value::Int(b))
+        | (Value::Stamp(a), Value::Stamp(b))
+        | (Value::Instant(a), Value::Instant(b)) => a.cmp(b),
+        (Value::Int(_), Value::Unsigned(_)) => Ordering::Less,
+        (Value::Unsigned(_), Value::Int(_)) => Ordering::Greater,
+        (Value::Unsigned(a), Value::Unsigned(b)) => a.cmp(b),
+        (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+        (Value::Date(a), Value::Date(b)) => a.cmp(b),
+        (Value::Decimal(a, _), Value::Decimal(b, _)) => a.cmp(b),
         (Value::Text(a), Value::Text(b)) => {
             column.collation.normalise(a).cmp(&column.collation.normalise(b))
         }
@@ -161,70 +157,7 @@ fn number_cmp(a: &Value, b: &Value) -> Option<Ordering> {
 
 /// A scan batch of these rows.
 pub(crate) fn batch(columns: &[Column], rows: &[Vec<Value>]) -> RecordBatch {
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (i, column) in columns.iter().enumerate() {
-        let cells = rows.iter().map(|row| {
-            let value = row[i].as_ref();
-            if fits(value, column.carrier) { value } else { ValueRef::Null }
-        });
-        arrays.push(match column.carrier {
-            Carrier::Int => {
-                let mut b = Int64Builder::new();
-                cells.for_each(|v| {
-                    b.append_option(match v {
-                        ValueRef::Int(i) => Some(i),
-                        _ => None,
-                    })
-                });
-                Arc::new(b.finish())
-            }
-            Carrier::Real | Carrier::Number => {
-                let mut b = Float64Builder::new();
-                cells.for_each(|v| {
-                    b.append_option(match v {
-                        ValueRef::Int(i) => Some(i as f64),
-                        ValueRef::Real(r) => Some(r),
-                        _ => None,
-                    })
-                });
-                Arc::new(b.finish())
-            }
-            Carrier::Text => {
-                let mut b = StringBuilder::new();
-                cells.for_each(|v| {
-                    b.append_option(match v {
-                        ValueRef::Text(t) => Some(std::str::from_utf8(t).unwrap()),
-                        _ => None,
-                    })
-                });
-                Arc::new(b.finish())
-            }
-            Carrier::Blob => {
-                let mut b = BinaryBuilder::new();
-                cells.for_each(|v| {
-                    b.append_option(match v {
-                        ValueRef::Blob(t) => Some(t),
-                        _ => None,
-                    })
-                });
-                Arc::new(b.finish())
-            }
-        });
-    }
-    let mut by_name: Vec<usize> = (0..columns.len()).collect();
-    by_name.sort_by_key(|i| &columns[*i].name);
-    let mut exact = BinaryBuilder::new();
-    for row in rows {
-        let mut cells = Vec::new();
-        for i in &by_name {
-            if !fits(row[*i].as_ref(), columns[*i].carrier) {
-                push_exact(&mut cells, &columns[*i].name, row[*i].as_ref());
-            }
-        }
-        exact.append_option((!cells.is_empty()).then_some(cells));
-    }
-    arrays.push(Arc::new(exact.finish()));
-    RecordBatch::try_new(scan_schema(columns), arrays).unwrap()
+    carry_rows(columns, rows).unwrap()
 }
 
 impl MemSource {

@@ -17,7 +17,7 @@ use datafusion::physical_expr::{
 
 use crate::error::{Error, Result};
 use crate::model::table::{Carrier, Collation, Column};
-use crate::model::value::Value;
+use crate::model::value::{Value, fits};
 use crate::source::KeyRange;
 
 /// Ascending, NULLs first: the order of every scan.
@@ -113,15 +113,20 @@ pub(crate) fn normalise(text: &StringArray, collation: &Collation) -> Result<Str
 /// strictly ascending. None for collated text, whose ranges an engine and a file might
 /// cut differently.
 pub fn usable_splits(column: &Column, splits: Vec<Value>) -> Vec<Value> {
-    let fits = |value: &Value| match (column.carrier, value) {
-        (Carrier::Int, Value::Int(_)) | (Carrier::Blob, Value::Blob(_)) => true,
-        (Carrier::Text, Value::Text(text)) => {
-            column.collation == Collation::Binary && std::str::from_utf8(text).is_ok()
-        }
-        _ => false,
+    let fits = |value: &Value| {
+        let collated = column.carrier == Carrier::Text && column.collation != Collation::Binary;
+        !matches!(value, Value::Null | Value::Real(_))
+            && fits(value.as_ref(), column.carrier)
+            && !collated
     };
     let ascends = |pair: &[Value]| match (&pair[0], &pair[1]) {
-        (Value::Int(a), Value::Int(b)) => a < b,
+        (Value::Int(_), Value::Unsigned(_)) => true,
+        (Value::Int(a), Value::Int(b))
+        | (Value::Stamp(a), Value::Stamp(b))
+        | (Value::Instant(a), Value::Instant(b)) => a < b,
+        (Value::Unsigned(a), Value::Unsigned(b)) => a < b,
+        (Value::Date(a), Value::Date(b)) => a < b,
+        (Value::Decimal(a, _), Value::Decimal(b, _)) => a < b,
         (Value::Text(a), Value::Text(b)) | (Value::Blob(a), Value::Blob(b)) => a < b,
         _ => false,
     };
@@ -137,17 +142,31 @@ pub fn range_partitioning(key: &[Column], ranges: &[KeyRange], schema: &Schema) 
     let declared = || -> Option<Partitioning> {
         let order = key_order(key.get(..1)?, schema).ok()?;
         let points = ranges[1..].iter().map(|range| {
-            let scalar = match range.lower.as_ref()? {
-                Value::Int(i) => ScalarValue::Int64(Some(*i)),
-                Value::Text(b) => ScalarValue::Utf8(Some(String::from_utf8(b.clone()).ok()?)),
-                Value::Blob(b) => ScalarValue::Binary(Some(b.clone())),
-                Value::Null | Value::Real(_) => return None,
-            };
-            Some(SplitPoint::new(vec![scalar]))
+            Some(SplitPoint::new(vec![scalar(key[0].carrier, range.lower.as_ref()?)?]))
         });
         let points = points.collect::<Option<Vec<_>>>()?;
         Some(Partitioning::Range(RangePartitioning::try_new(order, points).ok()?))
     };
     let unknown = Partitioning::UnknownPartitioning(ranges.len());
     if ranges.len() > 1 { declared().unwrap_or(unknown) } else { unknown }
+}
+
+/// A split point as DataFusion has it; `None` for a value that is no bound of a range.
+fn scalar(carrier: Carrier, value: &Value) -> Option<ScalarValue> {
+    Some(match (carrier, value) {
+        (Carrier::Unsigned, Value::Int(i)) => ScalarValue::UInt64(Some(u64::try_from(*i).ok()?)),
+        (_, Value::Int(i)) => ScalarValue::Int64(Some(*i)),
+        (_, Value::Unsigned(u)) => ScalarValue::UInt64(Some(*u)),
+        (_, Value::Text(b)) => ScalarValue::Utf8(Some(String::from_utf8(b.clone()).ok()?)),
+        (_, Value::Blob(b)) => ScalarValue::Binary(Some(b.clone())),
+        (_, Value::Date(day)) => ScalarValue::Date32(Some(*day)),
+        (_, Value::Stamp(micros)) => ScalarValue::TimestampMicrosecond(Some(*micros), None),
+        (_, Value::Instant(micros)) => {
+            ScalarValue::TimestampMicrosecond(Some(*micros), Some("UTC".into()))
+        }
+        (Carrier::Decimal { precision, scale }, Value::Decimal(digits, _)) => {
+            ScalarValue::Decimal128(Some(*digits), precision, scale)
+        }
+        (_, Value::Null | Value::Real(_) | Value::Bool(_) | Value::Decimal(..)) => return None,
+    })
 }

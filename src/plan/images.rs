@@ -184,21 +184,11 @@ mod tests {
     use super::*;
     use crate::model::change::change_schema;
     use crate::model::side::Side;
-    use crate::model::table::{Affinity, Carrier, Collation};
+    use crate::model::table::Carrier;
     use crate::model::value::{Cells, ValueRef};
 
     fn column(name: &str, carrier: Carrier) -> Column {
-        Column {
-            name: name.into(),
-            declared: String::new(),
-            carrier,
-            affinity: Affinity::Blob,
-            time_form: None,
-            not_null: false,
-            generated: false,
-            default: None,
-            collation: Collation::Binary,
-        }
+        Column::new(name, carrier)
     }
 
     #[test]

@@ -225,6 +225,12 @@ fn class(value: ValueRef<'_>) -> &'static str {
         ValueRef::Real(_) => "REAL",
         ValueRef::Text(_) => "TEXT",
         ValueRef::Blob(_) => "BLOB",
+        ValueRef::Unsigned(_) => "an unsigned integer",
+        ValueRef::Bool(_) => "a truth value",
+        ValueRef::Date(_) => "a date",
+        ValueRef::Stamp(_) => "a moment",
+        ValueRef::Instant(_) => "an instant",
+        ValueRef::Decimal(..) => "a decimal",
     }
 }
 

@@ -78,6 +78,7 @@ impl Csv {
                 };
                 quoted(out, &bytes)?;
             }
+            _ => write!(out, "{}", cell.plain_text().unwrap_or_default())?,
         }
         Ok(())
     }
@@ -120,6 +121,7 @@ pub fn key_text(key: &[Cell<'_>]) -> String {
             ValueRef::Real(r) => format!("{r:?}"),
             ValueRef::Text(b) => String::from_utf8_lossy(b).into_owned(),
             ValueRef::Blob(b) => format!("x'{}'", hex(b)),
+            _ => cell.plain_text().unwrap_or_default(),
         })
         .collect();
     cells.join(",")

@@ -14,29 +14,13 @@ use crate::model::side::Which;
 use crate::model::summary::{DiffSummary, GapReport, TableDiff};
 use crate::model::value::ValueRef;
 use crate::report::rows::{Cell, ChangeRow};
-use crate::report::text::hex;
 
 /// The version of the documents; it moves only when a reader would break.
 pub const FORMAT_VERSION: &str = "1";
 
-/// One cell.
-pub fn value(cell: ValueRef<'_>) -> Json {
-    match cell {
-        ValueRef::Null => Json::Null,
-        ValueRef::Int(i) => Json::from(i),
-        ValueRef::Real(r) if r.is_finite() && !(r == 0.0 && r.is_sign_negative()) => Json::from(r),
-        ValueRef::Real(r) => json!({ "$real": format!("{r:?}") }),
-        ValueRef::Text(b) => match std::str::from_utf8(b) {
-            Ok(text) => Json::from(text),
-            Err(_) => json!({ "$text": hex(b) }),
-        },
-        ValueRef::Blob(b) => json!({ "$blob": hex(b) }),
-    }
-}
-
 /// Cells as an object, in their order.
 pub fn object<'a>(cells: impl IntoIterator<Item = (&'a str, ValueRef<'a>)>) -> Json {
-    Json::Object(cells.into_iter().map(|(name, cell)| (name.to_owned(), value(cell))).collect())
+    Json::Object(cells.into_iter().map(|(name, cell)| (name.to_owned(), cell.to_json())).collect())
 }
 
 fn cells(cells: Vec<Cell<'_>>) -> Json {

@@ -34,9 +34,9 @@ fn value(array: &dyn Array, row: usize) -> Result<Value> {
             Value::Int(one.as_primitive::<Int64Type>().value(0))
         }
         DataType::UInt64 => {
-            let n = array.as_primitive::<UInt64Type>().value(row);
-            i64::try_from(n).map_or(Value::Text(n.to_string().into_bytes()), Value::Int)
+            ValueRef::unsigned(array.as_primitive::<UInt64Type>().value(row)).to_owned()
         }
+        DataType::Boolean => Value::Bool(array.as_boolean().value(row)),
         DataType::Float64 => Value::Real(array.as_primitive::<Float64Type>().value(row)),
         DataType::Utf8 => Value::Text(array.as_string::<i32>().value(row).as_bytes().to_vec()),
         DataType::LargeUtf8 => Value::Text(array.as_string::<i64>().value(row).as_bytes().to_vec()),
@@ -156,14 +156,11 @@ pub fn ndjson(out: &mut dyn Write, batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
-/// One row as a JSON object. Booleans stay booleans.
+/// One row as a JSON object.
 pub fn row_json(batch: &RecordBatch, row: usize) -> Result<Json> {
     let mut members = Map::new();
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let cell = match column.as_boolean_opt() {
-            Some(flags) if flags.is_valid(row) => Json::from(flags.value(row)),
-            _ => json::value(value(column.as_ref(), row)?.as_ref()),
-        };
+        let cell = value(column.as_ref(), row)?.as_ref().to_json();
         members.insert(field.name().clone(), cell);
     }
     Ok(Json::Object(members))

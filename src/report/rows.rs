@@ -80,7 +80,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::change::change_schema;
     use crate::model::side::Side;
-    use crate::model::table::{Affinity, Carrier, Collation, TableName};
+    use crate::model::table::{Affinity, Carrier, TableName};
     use crate::model::value::{Value, push_exact};
 
     pub(crate) fn column(name: &str, carrier: Carrier) -> Column {
@@ -90,18 +90,9 @@ pub(crate) mod tests {
             Carrier::Real => ("REAL", Affinity::Real),
             Carrier::Number => ("NUMERIC", Affinity::Numeric),
             Carrier::Blob => ("BLOB", Affinity::Blob),
+            other => panic!("SQLite carries no column as {other:?}"),
         };
-        Column {
-            name: name.to_owned(),
-            declared: declared.to_owned(),
-            carrier,
-            affinity,
-            time_form: None,
-            not_null: false,
-            generated: false,
-            default: None,
-            collation: Collation::Binary,
-        }
+        Column { declared: declared.to_owned(), affinity, ..Column::new(name, carrier) }
     }
 
     /// A missing row 1, a changed row 2 (title differs: live has a blob), an extra row 3.

@@ -37,6 +37,12 @@ pub fn literal(cell: ValueRef<'_>) -> String {
         ValueRef::Real(r) if r == f64::NEG_INFINITY => "-9e999".to_owned(),
         ValueRef::Real(r) => format!("{r:?}"),
         ValueRef::Blob(b) => format!("X'{}'", hex(b)),
+        ValueRef::Unsigned(_) | ValueRef::Bool(_) | ValueRef::Decimal(..) => {
+            cell.plain_text().unwrap_or_default()
+        }
+        ValueRef::Date(_) | ValueRef::Stamp(_) | ValueRef::Instant(_) => {
+            format!("'{}'", cell.plain_text().unwrap_or_default())
+        }
         ValueRef::Text(b) => match std::str::from_utf8(b) {
             Ok(text) if escape(text).len() == text.len() => {
                 format!("'{}'", text.replace('\'', "''"))
@@ -60,18 +66,23 @@ fn guard(column: &Column, cell: ValueRef<'_>) -> String {
         ValueRef::Real(_) => "real",
         ValueRef::Text(_) => "text",
         ValueRef::Blob(_) => "blob",
+        _ => "",
     };
     let natural = match column.affinity {
         Affinity::Text => "text",
         Affinity::Integer => "integer",
         Affinity::Real => "real",
-        Affinity::Numeric | Affinity::Blob => "",
+        Affinity::Numeric | Affinity::Blob | Affinity::Strict => "",
     };
     // An explicit collation keeps the engine from the key's index: only where it matters.
     let bent = class == "text" && column.collation != Collation::Binary;
     let collate = if bent { " COLLATE BINARY" } else { "" };
     let equals = format!("{name} IS {}{collate}", literal(cell));
-    if class == natural { equals } else { format!("{equals} AND typeof({name}) = '{class}'") }
+    if class == natural || class.is_empty() {
+        equals
+    } else {
+        format!("{equals} AND typeof({name}) = '{class}'")
+    }
 }
 
 /// The head of a script: what it is, its foreign keys and its one transaction.

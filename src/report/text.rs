@@ -288,6 +288,7 @@ pub fn cell(value: ValueRef<'_>, max: usize) -> String {
                 format!("x'{}…'{suffix}", hex(&b[..b.len().min(room.saturating_sub(4) / 2)]))
             }
         }
+        _ => value.plain_text().unwrap_or_default(),
     }
 }
 

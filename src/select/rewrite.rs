@@ -154,7 +154,11 @@ fn number(digits: &str) -> Expr {
 fn literal(expr: &mut Expr, column: Option<&Column>) {
     let Some(column) = column else { return };
     match column.carrier {
-        Carrier::Int | Carrier::Number | Carrier::Real => {
+        Carrier::Int
+        | Carrier::Unsigned
+        | Carrier::Number
+        | Carrier::Real
+        | Carrier::Decimal { .. } => {
             if let Expr::Value(value) = expr
                 && let Value::Boolean(truth) = value.value
             {
@@ -169,6 +173,16 @@ fn literal(expr: &mut Expr, column: Option<&Column>) {
                 *expr = Expr::value(Value::SingleQuotedString(text));
             }
         }
+        Carrier::Bool => {
+            if let Expr::Value(value) = expr
+                && let Value::Number(digits, _) = &value.value
+                && let "0" | "1" = digits.as_str()
+            {
+                *expr = Expr::value(Value::Boolean(digits == "1"));
+            }
+        }
+        // DataFusion takes a text for the date or moment that it writes.
+        Carrier::Date | Carrier::Stamp | Carrier::Instant => {}
         Carrier::Blob => {}
     }
 }

@@ -4,9 +4,7 @@ use arrow::array::{BinaryArray, Float64Array, Int64Array, StringArray, UInt8Arra
 
 use super::*;
 use crate::model::change::change_schema;
-use crate::model::table::{
-    Affinity, Carrier, Collation, Fraction, TableKind, TableName, TimeForm, Zone,
-};
+use crate::model::table::{Carrier, Fraction, TableKind, TableName, TimeForm, Zone};
 use crate::model::value::{ValueRef, push_exact};
 
 fn column(name: &str, carrier: Carrier) -> Column {
@@ -15,17 +13,7 @@ fn column(name: &str, carrier: Carrier) -> Column {
         fraction: Fraction::Fixed(3),
         zone: Zone::Zulu,
     });
-    Column {
-        name: name.into(),
-        declared: String::new(),
-        carrier,
-        affinity: Affinity::Blob,
-        time_form,
-        not_null: false,
-        generated: false,
-        default: None,
-        collation: Collation::Binary,
-    }
+    Column { time_form, ..Column::new(name, carrier) }
 }
 
 fn columns() -> Vec<Column> {

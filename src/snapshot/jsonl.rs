@@ -39,6 +39,8 @@ enum Cell<'a> {
     Number(&'a Float64Array),
     Text(&'a StringArray),
     Blob(&'a BinaryArray),
+    /// Any other carrier: written cell by cell.
+    Other,
 }
 
 impl LineFormat {
@@ -78,8 +80,11 @@ impl LineFormat {
             for (index, (cell, opening)) in cells.iter().zip(&self.openings).enumerate() {
                 out.extend_from_slice(opening);
                 if !cell.write(row, out) {
-                    let value =
-                        if row_is_exact { ValueRef::Null } else { misfits.get(row, index)? };
+                    let value = match cell {
+                        Cell::Other => misfits.get(row, index)?,
+                        _ if row_is_exact => ValueRef::Null,
+                        _ => misfits.get(row, index)?,
+                    };
                     write_value(value, out);
                 }
             }
@@ -100,6 +105,7 @@ fn cell<'a>(array: Option<&'a ArrayRef>, column: &Column) -> Result<Cell<'a>> {
         (Carrier::Number, _) => Cell::Number(array.as_primitive::<Float64Type>()),
         (Carrier::Text, DataType::Utf8) => Cell::Text(array.as_string::<i32>()),
         (Carrier::Text | Carrier::Blob, _) => Cell::Blob(array.as_binary::<i32>()),
+        _ => Cell::Other,
     })
 }
 
@@ -133,6 +139,9 @@ pub(super) fn write_value(value: ValueRef<'_>, out: &mut Vec<u8>) {
             Err(_) => bytes("$text", b, out),
         },
         ValueRef::Blob(b) => bytes("$blob", b, out),
+        ValueRef::Unsigned(u) => push(out, format_args!("{u}")),
+        ValueRef::Bool(b) => push(out, format_args!("{b}")),
+        _ => text(&value.plain_text().unwrap_or_default(), out),
     }
 }
 

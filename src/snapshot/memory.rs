@@ -1,19 +1,17 @@
 //! A source of rows in memory, for tests.
 
-use arrow::array::ArrayRef;
-use arrow::array::{BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::fit::carry::carry_rows;
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{
-    Affinity, Carrier, Collation, Column, Key, KeyOrigin, TableKind, TableName, TableSchema,
-    scan_schema,
+    Carrier, Column, Key, KeyOrigin, TableKind, TableName, TableSchema, scan_schema,
 };
-use crate::model::value::{Value, fits, push_exact};
+use crate::model::value::Value;
 use crate::source::{Scan, Source, Survey};
 
 /// Tables with their rows, which must be in key order.
@@ -45,17 +43,7 @@ impl Memory {
 }
 
 pub(super) fn column(name: &str, carrier: Carrier) -> Column {
-    Column {
-        name: name.into(),
-        declared: String::new(),
-        carrier,
-        affinity: Affinity::Blob,
-        time_form: None,
-        not_null: false,
-        generated: false,
-        default: None,
-        collation: Collation::Binary,
-    }
+    Column::new(name, carrier)
 }
 
 /// A table whose primary key are its first `key` columns.
@@ -79,63 +67,7 @@ pub(super) fn table(name: &str, columns: Vec<Column>, key: usize) -> TableSchema
 }
 
 pub(super) fn batch(columns: &[Column], rows: &[Vec<Value>]) -> RecordBatch {
-    let fitting = |row: &Vec<Value>, i: usize, c: &Column| match fits(row[i].as_ref(), c.carrier) {
-        true => row[i].clone(),
-        false => Value::Null,
-    };
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (i, c) in columns.iter().enumerate() {
-        let cells = rows.iter().map(|row| fitting(row, i, c));
-        arrays.push(match c.carrier {
-            Carrier::Int => {
-                let mut to = Int64Builder::new();
-                cells.for_each(|v| match v {
-                    Value::Int(i) => to.append_value(i),
-                    _ => to.append_null(),
-                });
-                Arc::new(to.finish())
-            }
-            Carrier::Real | Carrier::Number => {
-                let mut to = Float64Builder::new();
-                cells.for_each(|v| match v {
-                    Value::Int(i) => to.append_value(i as f64),
-                    Value::Real(r) => to.append_value(r),
-                    _ => to.append_null(),
-                });
-                Arc::new(to.finish())
-            }
-            Carrier::Text => {
-                let mut to = StringBuilder::new();
-                cells.for_each(|v| match v {
-                    Value::Text(b) => to.append_value(String::from_utf8(b).unwrap()),
-                    _ => to.append_null(),
-                });
-                Arc::new(to.finish())
-            }
-            Carrier::Blob => {
-                let mut to = BinaryBuilder::new();
-                cells.for_each(|v| match v {
-                    Value::Blob(b) => to.append_value(b),
-                    _ => to.append_null(),
-                });
-                Arc::new(to.finish())
-            }
-        });
-    }
-    let mut by_name: Vec<(usize, &Column)> = columns.iter().enumerate().collect();
-    by_name.sort_by_key(|(_, c)| &c.name);
-    let mut exact = BinaryBuilder::new();
-    for row in rows {
-        let mut cells = Vec::new();
-        for (i, c) in &by_name {
-            if !fits(row[*i].as_ref(), c.carrier) {
-                push_exact(&mut cells, &c.name, row[*i].as_ref());
-            }
-        }
-        exact.append_option((!cells.is_empty()).then_some(cells));
-    }
-    arrays.push(Arc::new(exact.finish()));
-    RecordBatch::try_new(scan_schema(columns), arrays).unwrap()
+    carry_rows(columns, rows).unwrap()
 }
 
 #[async_trait]

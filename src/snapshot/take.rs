@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::backup::manifest::{FORMAT_VERSION, FileFormat, Manifest, ManifestFile, ManifestTable};
 use crate::error::{Error, Result};
 use crate::model::origin::Identity;
-use crate::model::table::{Carrier, Collation, Column, TableKind, TableName, TableSchema};
+use crate::model::table::{Collation, Column, TableKind, TableName, TableSchema};
 use crate::model::value::EXACT;
 use crate::progress::Progress;
 use crate::snapshot::encode::{Job, Outcome, write};
@@ -268,10 +268,8 @@ fn order(schema: &TableSchema) -> Vec<Column> {
     let columns = |key: &crate::model::table::Key| -> Option<Vec<Column>> {
         key.columns.iter().map(|name| schema.column(name).cloned()).collect()
     };
-    let usable = |c: &Column| {
-        matches!(c.carrier, Carrier::Int | Carrier::Text | Carrier::Blob)
-            && !matches!(c.collation, Collation::Other(_))
-    };
+    let usable =
+        |c: &Column| !c.carrier.is_floating() && !matches!(c.collation, Collation::Other(_));
     schema
         .keys
         .iter()

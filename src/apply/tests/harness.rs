@@ -1,11 +1,8 @@
 //! A live SQLite file, plans over it made by hand, and the whole database as text.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
-};
+use arrow::array::RecordBatch;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::apply::{ApplyOptions, apply};
@@ -13,11 +10,12 @@ use crate::engine::sqlite::raw::{Connection, SqliteError};
 use crate::engine::sqlite::schema;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::error::{Error, Result};
+use crate::fit::carry::carry_rows;
 use crate::model::origin::{Identity, Origin};
 use crate::model::plan::{Batch, Binding, Op, PlanHeader, TablePlan};
 use crate::model::receipt::Receipt;
-use crate::model::table::{Carrier, Column, Key, KeyOrigin, TableName, TableSchema, scan_schema};
-use crate::model::value::{Value, ValueRef, fits, push_exact};
+use crate::model::table::{Column, Key, KeyOrigin, TableName, TableSchema};
+use crate::model::value::{Value, ValueRef};
 use crate::plan::file::{PlanFile, PlanWriter};
 use crate::progress::Silent;
 use crate::target::Target as _;
@@ -276,64 +274,7 @@ pub(super) fn text(s: &str) -> Value {
 
 /// An image of rows of exact values.
 pub(super) fn image(columns: &[Column], rows: &[Vec<Value>]) -> RecordBatch {
-    let mut exact = vec![Vec::new(); rows.len()];
-    let mut names: Vec<usize> = (0..columns.len()).collect();
-    names.sort_by(|a, b| columns[*a].name.cmp(&columns[*b].name));
-    for c in names {
-        for (cells, row) in exact.iter_mut().zip(rows) {
-            if !fits(row[c].as_ref(), columns[c].carrier) {
-                push_exact(cells, &columns[c].name, row[c].as_ref());
-            }
-        }
-    }
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (c, column) in columns.iter().enumerate() {
-        let cells = rows.iter().map(|row| {
-            let value = row[c].as_ref();
-            if fits(value, column.carrier) { value } else { ValueRef::Null }
-        });
-        arrays.push(match column.carrier {
-            Carrier::Int => {
-                let mut b = Int64Builder::new();
-                cells.for_each(|v| match v {
-                    ValueRef::Int(i) => b.append_value(i),
-                    _ => b.append_null(),
-                });
-                Arc::new(b.finish())
-            }
-            Carrier::Real | Carrier::Number => {
-                let mut b = Float64Builder::new();
-                cells.for_each(|v| match v {
-                    ValueRef::Int(i) => b.append_value(i as f64),
-                    ValueRef::Real(r) => b.append_value(r),
-                    _ => b.append_null(),
-                });
-                Arc::new(b.finish())
-            }
-            Carrier::Text => {
-                let mut b = StringBuilder::new();
-                cells.for_each(|v| match v {
-                    ValueRef::Text(t) => b.append_value(std::str::from_utf8(t).unwrap()),
-                    _ => b.append_null(),
-                });
-                Arc::new(b.finish())
-            }
-            Carrier::Blob => {
-                let mut b = BinaryBuilder::new();
-                cells.for_each(|v| match v {
-                    ValueRef::Blob(t) => b.append_value(t),
-                    _ => b.append_null(),
-                });
-                Arc::new(b.finish())
-            }
-        });
-    }
-    let mut b = BinaryBuilder::new();
-    for cells in &exact {
-        b.append_option((!cells.is_empty()).then_some(cells));
-    }
-    arrays.push(Arc::new(b.finish()));
-    RecordBatch::try_new(scan_schema(columns), arrays).unwrap()
+    carry_rows(columns, rows).unwrap()
 }
 
 pub(super) async fn raw(path: &Path, create: bool) -> Connection {

@@ -179,6 +179,13 @@ fn misfit(quoted: &str, carrier: Carrier) -> String {
         Carrier::Real => "real",
         Carrier::Text => "text",
         Carrier::Blob => "blob",
+        // Live's column is another engine's: any value here may be one that does not fit.
+        Carrier::Unsigned
+        | Carrier::Bool
+        | Carrier::Date
+        | Carrier::Stamp
+        | Carrier::Instant
+        | Carrier::Decimal { .. } => return "1".to_owned(),
         Carrier::Number => {
             return format!(
                 "typeof({quoted}) not in ('integer', 'real', 'null') \

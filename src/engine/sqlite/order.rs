@@ -92,5 +92,7 @@ fn class(value: ValueRef<'_>) -> u8 {
         ValueRef::Int(_) | ValueRef::Real(_) => 1,
         ValueRef::Text(_) => 2,
         ValueRef::Blob(_) => 3,
+        // Not a class of SQLite's: after all of them.
+        _ => 4,
     }
 }

@@ -380,6 +380,13 @@ unsafe fn bind(
             ValueRef::Blob(b) => {
                 ffi::sqlite3_bind_blob64(raw, index, b.as_ptr().cast(), b.len() as u64, destructor)
             }
+            // No kind of SQLite's: no column of a SQLite database is carried so.
+            ValueRef::Unsigned(_)
+            | ValueRef::Bool(_)
+            | ValueRef::Date(_)
+            | ValueRef::Stamp(_)
+            | ValueRef::Instant(_)
+            | ValueRef::Decimal(..) => ffi::SQLITE_MISMATCH,
         }
     }
 }

@@ -41,6 +41,8 @@ enum Builder {
     Number(Float64Builder),
     Text(StringBuilder),
     Blob(BinaryBuilder),
+    /// A carrier that SQLite has no value for: so many NULLs.
+    Foreign(DataType, usize),
 }
 
 impl Builder {
@@ -51,6 +53,7 @@ impl Builder {
             Carrier::Number => Builder::Number(Float64Builder::with_capacity(rows)),
             Carrier::Text => Builder::Text(StringBuilder::with_capacity(rows, rows * 16)),
             Carrier::Blob => Builder::Blob(BinaryBuilder::with_capacity(rows, rows * 16)),
+            other => Builder::Foreign(other.data_type(), 0),
         }
     }
 
@@ -60,6 +63,7 @@ impl Builder {
             Builder::Real(b) | Builder::Number(b) => b.append_null(),
             Builder::Text(b) => b.append_null(),
             Builder::Blob(b) => b.append_null(),
+            Builder::Foreign(_, rows) => *rows += 1,
         }
     }
 
@@ -86,6 +90,7 @@ impl Builder {
                 *b = BinaryBuilder::with_capacity(rows, array.value_data().len());
                 Arc::new(array)
             }
+            Builder::Foreign(data_type, rows) => new_null_array(data_type, std::mem::take(rows)),
         }
     }
 }

@@ -91,7 +91,8 @@ fn look(
                 }
                 ValueRef::Real(_) => seen.reals += 1,
                 ValueRef::Text(b) => seen.texts.push(String::from_utf8_lossy(b).into_owned()),
-                ValueRef::Blob(_) => seen.blobs += 1,
+                // Of SQLite's five classes this is the last.
+                _ => seen.blobs += 1,
             }
         }
         Ok::<bool, SqliteError>(true)
@@ -105,7 +106,7 @@ fn carrier(table: &Table, column: &TableColumn, seen: &Seen) -> Carrier {
         Affinity::Real => Some(Carrier::Real),
         Affinity::Text => Some(Carrier::Text),
         Affinity::Blob if declared.contains("BLOB") => Some(Carrier::Blob),
-        Affinity::Blob | Affinity::Numeric => None,
+        Affinity::Blob | Affinity::Numeric | Affinity::Strict => None,
     };
     let numbers = seen.ints + seen.reals;
     let all = numbers + seen.texts.len() + seen.blobs;
@@ -134,6 +135,7 @@ fn fitting(carrier: Carrier, seen: &Seen) -> usize {
         Carrier::Number => seen.ints + seen.reals,
         Carrier::Text => seen.texts.len(),
         Carrier::Blob => seen.blobs,
+        _ => 0,
     }
 }
 

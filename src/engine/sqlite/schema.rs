@@ -27,6 +27,7 @@ pub(crate) fn read(
         generated: column.generated,
         default: column.default.clone(),
         collation: column.collation.clone(),
+        automatic: None,
     });
     let rowid_alias = table.rowid_alias().map(|c| c.name.clone());
     let autoincrement = rowid_alias.is_some() && words(&table.sql).any(|w| w == "AUTOINCREMENT");

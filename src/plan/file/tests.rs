@@ -10,23 +10,12 @@ use crate::model::conflict::Reason;
 use crate::model::origin::{Identity, Origin};
 use crate::model::plan::{Binding, Op, TablePlan};
 use crate::model::table::{
-    Affinity, Carrier, Collation, Column, Key, KeyOrigin, TableKind, TableName, TableSchema,
-    scan_schema,
+    Carrier, Column, Key, KeyOrigin, TableKind, TableName, TableSchema, scan_schema,
 };
 use crate::model::value::{ValueRef, push_exact};
 
 fn column(name: &str, carrier: Carrier) -> Column {
-    Column {
-        name: name.into(),
-        declared: String::new(),
-        carrier,
-        affinity: Affinity::Blob,
-        time_form: None,
-        not_null: false,
-        generated: false,
-        default: None,
-        collation: Collation::Binary,
-    }
+    Column::new(name, carrier)
 }
 
 fn columns() -> Vec<Column> {

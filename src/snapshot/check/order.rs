@@ -12,6 +12,8 @@ use crate::model::table::{Carrier, Collation, Column};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part<'a> {
     Int(i64),
+    /// An integer of more than 64 bits, or the digits of a decimal.
+    Wide(i128),
     Bytes(Cow<'a, [u8]>),
 }
 
@@ -51,6 +53,7 @@ impl OrderCheck {
             .into_iter()
             .map(|part| match part {
                 Part::Int(i) => Part::Int(i),
+                Part::Wide(i) => Part::Wide(i),
                 Part::Bytes(b) => Part::Bytes(Cow::Owned(b.into_owned())),
             })
             .collect();

@@ -8,6 +8,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 
 use super::*;
+use crate::model::table::Carrier;
 use crate::model::value::{Cells, Value};
 use crate::progress::silent;
 use crate::snapshot::check::check;

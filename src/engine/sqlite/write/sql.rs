@@ -147,21 +147,13 @@ fn list(sql: &mut String, items: impl Iterator<Item = String>, separator: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::table::{
-        Affinity, Carrier, KeyOrigin, TableKind, TableSchema, Trigger, TriggerEvent,
-    };
+    use crate::model::table::{Carrier, KeyOrigin, TableKind, TableSchema, Trigger, TriggerEvent};
 
     fn plan(op: Op) -> TablePlan {
         let column = |name: &str, generated, collation| Column {
-            name: name.into(),
-            declared: String::new(),
-            carrier: Carrier::Text,
-            affinity: Affinity::Blob,
-            time_form: None,
-            not_null: false,
             generated,
-            default: None,
             collation,
+            ..Column::new(name, Carrier::Text)
         };
         let columns = vec![
             column("k \"1\"", false, Collation::NoCase),

@@ -1,0 +1,99 @@
+//! Reading the cells of a batch, those that fit their carriers and those that do not.
+
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
+    UInt64Type,
+};
+
+use crate::error::{Error, Result};
+use crate::model::table::Carrier;
+use crate::model::value::{ValueRef, exact_cells, stands_for_integer};
+
+/// Reads cells of a batch whose columns travel in known carriers, misfits included.
+#[derive(Debug)]
+pub struct Cells<'a> {
+    columns: Vec<(&'a str, Carrier, &'a dyn Array)>,
+    exact: Option<&'a BinaryArray>,
+}
+
+impl<'a> Cells<'a> {
+    /// Cells of `columns` (name in the batch, name in EXACT cells, carrier), with the
+    /// misfits in the batch's column `exact`.
+    pub fn new(
+        batch: &'a RecordBatch,
+        columns: impl IntoIterator<Item = (&'a str, &'a str, Carrier)>,
+        exact: &str,
+    ) -> Result<Self> {
+        let columns = columns
+            .into_iter()
+            .map(|(field, name, carrier)| {
+                let array = batch.column_by_name(field).ok_or_else(|| missing_field(field))?;
+                if *array.data_type() != carrier.data_type() {
+                    return Err(Error::failed(format!(
+                        "column {field} travels as {}, not as {}",
+                        array.data_type(),
+                        carrier.data_type()
+                    )));
+                }
+                Ok((name, carrier, array.as_ref()))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let exact = batch.column_by_name(exact).and_then(|a| a.as_binary_opt::<i32>());
+        Ok(Self { columns, exact: exact.filter(|e| e.null_count() < e.len()) })
+    }
+
+    /// How many columns there are.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The cell in `row` of the `column`-th column.
+    pub fn get(&self, row: usize, column: usize) -> Result<ValueRef<'a>> {
+        let (name, carrier, array) = self.columns[column];
+        if array.is_valid(row) {
+            return Ok(carried(array, carrier, row));
+        }
+        let Some(exact) = self.exact.filter(|e| e.is_valid(row)) else {
+            return Ok(ValueRef::Null);
+        };
+        for cell in exact_cells(exact.value(row)) {
+            let (cell_name, value) = cell?;
+            if cell_name == name {
+                return Ok(value);
+            }
+        }
+        Ok(ValueRef::Null)
+    }
+}
+
+fn missing_field(field: &str) -> Error {
+    Error::failed(format!("a batch lacks the column {field}"))
+}
+
+fn carried(array: &dyn Array, carrier: Carrier, row: usize) -> ValueRef<'_> {
+    match (carrier, array.data_type()) {
+        (Carrier::Int, _) => ValueRef::Int(array.as_primitive::<Int64Type>().value(row)),
+        (Carrier::Real, _) => ValueRef::Real(array.as_primitive::<Float64Type>().value(row)),
+        (Carrier::Number, _) => {
+            let r = array.as_primitive::<Float64Type>().value(row);
+            if stands_for_integer(r) { ValueRef::Int(r as i64) } else { ValueRef::Real(r) }
+        }
+        (Carrier::Text, DataType::Utf8) => {
+            ValueRef::Text(array.as_string::<i32>().value(row).as_bytes())
+        }
+        (Carrier::Text | Carrier::Blob, _) => ValueRef::Blob(array.as_binary::<i32>().value(row)),
+        (Carrier::Unsigned, _) => ValueRef::unsigned(array.as_primitive::<UInt64Type>().value(row)),
+        (Carrier::Bool, _) => ValueRef::Bool(array.as_boolean().value(row)),
+        (Carrier::Date, _) => ValueRef::Date(array.as_primitive::<Date32Type>().value(row)),
+        (Carrier::Stamp, _) => {
+            ValueRef::Stamp(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        (Carrier::Instant, _) => {
+            ValueRef::Instant(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        (Carrier::Decimal { scale, .. }, _) => {
+            ValueRef::Decimal(array.as_primitive::<Decimal128Type>().value(row), scale)
+        }
+    }
+}

@@ -16,21 +16,70 @@ pub fn default_parallelism() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get().min(4))
 }
 
-/// Opens a live database for reading, in one snapshot that `parallelism` connections share.
-/// `location` is a path, or `sqlite:path` or `sqlite://path`.
-pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
-    sqlite::open::live(sqlite_path(location)?, parallelism).await
+/// Where a database is: the engine that a location names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location<'a> {
+    /// The path of a SQLite file: a bare path, `sqlite:path` or `sqlite://path`.
+    Sqlite(&'a str),
 }
 
-/// Opens a SQLite file as a backup; its bytes and its folder stay as they are.
-pub async fn open_sqlite_backup(path: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
-    sqlite::open::backup(sqlite_path(path)?, parallelism).await
+impl<'a> Location<'a> {
+    /// Tells the engine by the scheme. A text without one is a path.
+    ///
+    /// # Errors
+    /// `Usage` for a scheme that no engine has.
+    pub fn parse(location: &'a str) -> Result<Self> {
+        if let Some(path) = location.strip_prefix("sqlite:") {
+            return Ok(Location::Sqlite(path.strip_prefix("//").unwrap_or(path)));
+        }
+        // A path may hold `://` only after a slash or in no scheme's form.
+        match location.split_once("://") {
+            Some((scheme, _)) if is_scheme(scheme) => Err(Error::usage(format!(
+                "databases with the scheme {scheme}:// are not supported"
+            ))
+            .hint("give the path of a SQLite file, or sqlite://path")),
+            _ => Ok(Location::Sqlite(location)),
+        }
+    }
+
+    /// The path of a database that is a file.
+    pub fn path(self) -> Option<&'a Path> {
+        match self {
+            Location::Sqlite(path) => Some(Path::new(path)),
+        }
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+')
+}
+
+/// True for a text that names a database server rather than a path.
+pub fn is_server(location: &str) -> bool {
+    Location::parse(location).is_ok_and(|location| location.path().is_none())
+}
+
+/// Opens a live database for reading, in one snapshot that `parallelism` connections share.
+pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
+    match Location::parse(location)? {
+        Location::Sqlite(path) => sqlite::open::live(path, parallelism).await,
+    }
+}
+
+/// Opens a database as a backup; a SQLite file's bytes and its folder stay as they are.
+pub async fn open_backup(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
+    match Location::parse(location)? {
+        Location::Sqlite(path) => sqlite::open::backup(path, parallelism).await,
+    }
 }
 
 /// Opens a live database to be written to.
 pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
-    let path = sqlite_path(location)?;
-    Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
+    match Location::parse(location)? {
+        Location::Sqlite(path) => {
+            Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
+        }
+    }
 }
 
 /// Runs SQL on a database of restorekit's own making, in one transaction; the file is
@@ -44,24 +93,6 @@ pub async fn run_script(path: &Path, sql: &str) -> Result<()> {
 /// and only SQLite's magic comes back.
 pub fn first_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     sqlite::file::first_bytes(path, most)
-}
-
-/// The path that a SQLite location means.
-pub fn sqlite_path(location: &str) -> Result<&str> {
-    if let Some(path) = location.strip_prefix("sqlite:") {
-        return Ok(path.strip_prefix("//").unwrap_or(path));
-    }
-    // A path may hold `://` only after a slash or in no scheme's form.
-    match location.split_once("://") {
-        Some((scheme, _))
-            if !scheme.is_empty()
-                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+') =>
-        {
-            Err(Error::usage(format!("databases with the scheme {scheme}:// are not supported"))
-                .hint("give the path of a SQLite file, or sqlite://path"))
-        }
-        _ => Ok(location),
-    }
 }
 
 #[cfg(test)]
@@ -78,10 +109,11 @@ mod tests {
             ("sqlite:///srv/app.db", "/srv/app.db"),
             ("a:b/c.db", "a:b/c.db"),
         ] {
-            assert_eq!(sqlite_path(location).unwrap(), path);
+            assert_eq!(Location::parse(location).unwrap(), Location::Sqlite(path));
+            assert!(!is_server(location));
         }
         for location in ["postgres://u:secret@h/db", "mysql://h/db"] {
-            let e = sqlite_path(location).unwrap_err();
+            let e = Location::parse(location).unwrap_err();
             assert!(!e.to_string().contains("secret"), "{e}");
         }
     }

@@ -19,7 +19,7 @@ use restorekit::plan::file::{PlanFile, PlanWriter};
 use restorekit::plan::patch::{PatchOptions, plan_patch};
 use restorekit::plan::restore::{RestoreOptions, Wanted, plan_restore};
 use restorekit::progress::silent;
-use restorekit::registry::{open_live, open_sqlite_backup, open_target};
+use restorekit::registry::{open_backup, open_live, open_target};
 use restorekit::undo::undo;
 
 use crate::common::Sandbox;
@@ -75,7 +75,7 @@ impl Case {
 
     async fn mount(&self, backup: &str) -> Mount {
         let sources = Side {
-            backup: open_sqlite_backup(&self.place(backup), 2).await.unwrap(),
+            backup: open_backup(&self.place(backup), 2).await.unwrap(),
             live: open_live(&self.place("live.db"), 2).await.unwrap(),
         };
         Mount::new(sources, 2).await.unwrap()

@@ -8,7 +8,7 @@ use restorekit::diff::{DiffCounts, Emit, diff};
 use restorekit::model::side::Side;
 use restorekit::mount::Mount;
 use restorekit::progress::silent;
-use restorekit::registry::{open_live, open_sqlite_backup};
+use restorekit::registry::{open_backup, open_live};
 
 use crate::common::Sandbox;
 
@@ -115,7 +115,7 @@ fn oracle(sandbox: &Sandbox, shape: &Shape) -> [u64; 4] {
 async fn open(sandbox: &Sandbox, parallelism: usize) -> Mount {
     let path = |name: &str| sandbox.path(name).to_string_lossy().into_owned();
     let sources = Side {
-        backup: open_sqlite_backup(&path("backup.db"), parallelism).await.unwrap(),
+        backup: open_backup(&path("backup.db"), parallelism).await.unwrap(),
         live: open_live(&path("live.db"), parallelism).await.unwrap(),
     };
     Mount::new(sources, parallelism).await.unwrap()

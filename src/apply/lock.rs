@@ -17,8 +17,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock of this database without waiting.
     pub(crate) fn take(folder: &Path, target: &Identity) -> Result<Self> {
-        let Identity::Sqlite { dev, ino, .. } = target;
-        let path = folder.join(format!("sqlite-{dev:x}-{ino:x}.lock"));
+        let path = folder.join(format!("{}.lock", target.word()));
         let failed = |e: std::io::Error| {
             Error::failed(format!("the lock {} could not be made", path.display())).because(e)
         };

@@ -15,5 +15,5 @@ pub async fn open(path: &Path, parallelism: usize) -> Result<Arc<dyn Source>> {
     let path = path
         .to_str()
         .ok_or_else(|| Error::usage(format!("the path {} is not UTF-8", path.display())))?;
-    registry::open_sqlite_backup(path, parallelism).await
+    registry::open_backup(path, parallelism).await
 }

@@ -14,7 +14,7 @@ use crate::cli::sides::{backup_spec, open_live_side, resolve_sides};
 use crate::cli::{Context, block_on, resolve::Resolved};
 use crate::error::{Error, Result};
 use crate::model::table::TableKind;
-use crate::registry::{first_bytes, sqlite_path};
+use crate::registry::{Location, first_bytes};
 use crate::report::doctor::{self as screen, Check, Outcome};
 use crate::report::text::{ago_text, bytes, plural};
 use crate::snapshot::place;
@@ -102,12 +102,12 @@ async fn check(context: &Context, args: &DoctorArgs) -> Result<Vec<Check>> {
 }
 
 async fn look_at_live(checks: &mut Checks, location: &str) {
-    let path = match sqlite_path(location) {
-        Ok(path) => PathBuf::from(path),
+    let path = match Location::parse(location) {
+        Ok(location) => location.path(),
         Err(e) => return checks.fail("live", &e),
     };
     // Before a connection is opened: closing the file would drop its locks.
-    let header = first_bytes(&path, 20).unwrap_or_default();
+    let header = path.map(|path| first_bytes(path, 20).unwrap_or_default());
     let source = match open_live_side(location).await {
         Ok(source) => source,
         Err(e) => return checks.fail("live", &e),
@@ -117,8 +117,20 @@ async fn look_at_live(checks: &mut Checks, location: &str) {
     for warning in &origin.warnings {
         checks.add("live", Outcome::Warning, warning.clone());
     }
-    writable(checks, &path);
-    let wal = fs::metadata(beside(&path, "-wal")).map(|m| m.len()).unwrap_or(0);
+    if let (Some(path), Some(header)) = (path, header) {
+        writable(checks, path);
+        journal(checks, path, &header);
+    }
+    if let Err(e) = look_at_tables(checks, source.as_ref()).await {
+        checks.fail("tables", &e);
+    }
+    if let Err(e) = source.release().await {
+        checks.fail("live", &e);
+    }
+}
+
+fn journal(checks: &mut Checks, path: &Path, header: &[u8]) {
+    let wal = fs::metadata(beside(path, "-wal")).map(|m| m.len()).unwrap_or(0);
     match header.get(18) {
         Some(2) => checks.good("journal", format!("WAL, {} in the log", bytes(wal))),
         Some(_) => {
@@ -126,12 +138,6 @@ async fn look_at_live(checks: &mut Checks, location: &str) {
             add.advice = Some("a long read makes the application's writes wait".to_owned());
         }
         None => {}
-    }
-    if let Err(e) = look_at_tables(checks, source.as_ref()).await {
-        checks.fail("tables", &e);
-    }
-    if let Err(e) = source.release().await {
-        checks.fail("live", &e);
     }
 }
 
@@ -226,7 +232,7 @@ async fn look_at_backup(
             Err(e) => checks.fail("backup", &e),
         }
         age(context, checks, origin.taken_at.as_deref());
-        let beside_live = live.and_then(|l| sqlite_path(l).ok()).map(Path::new);
+        let beside_live = live.and_then(|l| Location::parse(l).ok()?.path());
         let place = place::warnings(Path::new(&origin.location), beside_live);
         for warning in origin.warnings.iter().chain(&place) {
             checks.add("backup", Outcome::Warning, warning.clone());

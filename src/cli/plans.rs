@@ -10,7 +10,6 @@ use crate::cli::args::{Format, Writing};
 use crate::cli::confirm::{confirm, expect_target};
 use crate::cli::interrupt::Graceful;
 use crate::error::{Error, Kind, Result};
-use crate::model::origin::Identity;
 use crate::model::plan::{Op, PlanHeader};
 use crate::model::table::Carrier;
 use crate::model::value::{Cells, EXACT, ValueRef};
@@ -86,7 +85,7 @@ pub async fn settle(
     if writing.dry_run || rows == 0 {
         return excluded(&plan, rows).await;
     }
-    let what = format!("{} to write to {}", plural(rows, "row"), place(&header.binding.target));
+    let what = format!("{} to write to {}", plural(rows, "row"), header.binding.target.location());
     let otherwise = format!("restorekit apply {}", header.id);
     confirm(&context.terminal, writing, &header.binding.target, &what, &otherwise)?;
     carry_out(context, plan, None, false, format).await
@@ -111,13 +110,6 @@ async fn excluded(plan: &PlanFile, rows: u64) -> Result<u8> {
     Ok(if refused { CONFLICTS } else { 0 })
 }
 
-/// The database of a target, as the question names it.
-fn place(target: &Identity) -> String {
-    match target {
-        Identity::Sqlite { path, .. } => path.clone(),
-    }
-}
-
 /// Applies a plan and prints the receipt. `live` overrides where the plan says that live is.
 pub async fn carry_out(
     context: &Context,
@@ -128,7 +120,7 @@ pub async fn carry_out(
 ) -> Result<u8> {
     let state = context.state()?;
     state.note(&plan)?;
-    let location = live.map_or_else(|| place(&plan.header().binding.target), str::to_owned);
+    let location = live.unwrap_or_else(|| plan.header().binding.target.location()).to_owned();
     let again = |e: Error| match e.kind() {
         Kind::Failed => e.hint(format!("restorekit apply {}", plan.header().id)),
         _ => e,

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::model::side::{Side, Which};
 use crate::model::table::TableName;
 use crate::mount::{Mount, find_table};
-use crate::registry::{default_parallelism, open_live, sqlite_path};
+use crate::registry::{Location, default_parallelism, open_live};
 use crate::report::sides::Provenance;
 use crate::report::text::shell_word;
 use crate::source::Source;
@@ -52,7 +52,7 @@ pub fn resolve_sides(context: &Context, flags: &Sides, may_remember: bool) -> Re
 pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) -> Result<OpenSides> {
     let resolved = resolve_sides(context, flags, may_remember)?;
     // A live that is not there says so itself, before a backup is looked for by its name.
-    if !Path::new(sqlite_path(resolved.live()?)?).exists() {
+    if Location::parse(resolved.live()?)?.path().is_some_and(|path| !path.exists()) {
         open_live_side(resolved.live()?).await?;
     }
     // The backup first: telling what it is opens files, and closing a file drops the locks
@@ -78,8 +78,8 @@ pub async fn open_live_side(location: &str) -> Result<Arc<dyn Source>> {
 
 /// What a backup's location means; `live` picks one of several databases in it.
 pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
-    let path = live.map(sqlite_path).transpose()?;
-    let database = path.and_then(|p| Some(Path::new(p).file_name()?.to_str()?.to_owned()));
+    let path = live.map(Location::parse).transpose()?.and_then(Location::path);
+    let database = path.and_then(|p| Some(p.file_name()?.to_str()?.to_owned()));
     let parallelism = default_parallelism();
     Ok(BackupSpec { database, parallelism, ..BackupSpec::parse(location)? })
 }

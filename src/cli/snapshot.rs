@@ -12,7 +12,7 @@ use crate::cli::snapshots::{Keep, prune};
 use crate::cli::{Context, block_on, secret};
 use crate::error::{Error, Result};
 use crate::model::table::TableName;
-use crate::registry::{default_parallelism, open_live, sqlite_path};
+use crate::registry::{Location, default_parallelism, open_live};
 use crate::report::snapshots as screen;
 use crate::snapshot::find::databases;
 use crate::snapshot::schedule::{Interval, schedule};
@@ -107,15 +107,18 @@ async fn take_all(
     live: &str,
     out: &Path,
 ) -> Result<Vec<Taken>> {
-    let path = sqlite_path(live)?;
+    let path = Location::parse(live)?.path();
     let mut wanted = Vec::new();
-    if Path::new(path).is_dir() {
-        let found = databases(Path::new(path))?;
+    if let Some(path) = path.filter(|path| path.is_dir()) {
+        let found = databases(path)?;
         for unreadable in &found.unreadable {
             context.terminal.warn(&format!("passed over {unreadable}"));
         }
         if found.databases.is_empty() {
-            return Err(Error::usage(format!("there is no SQLite database below {path}")));
+            return Err(Error::usage(format!(
+                "there is no SQLite database below {}",
+                path.display()
+            )));
         }
         wanted.extend(
             found
@@ -124,8 +127,8 @@ async fn take_all(
                 .map(|d| (d.path.to_string_lossy().into_owned(), d.database)),
         );
     } else {
-        let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        wanted.push((live.to_owned(), name));
+        let name = path.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        wanted.push((live.to_owned(), name.into_owned()));
     }
     let mut formats: Vec<FileFormat> = Vec::new();
     for kind in &args.format {

@@ -10,7 +10,6 @@ use crate::cli::args::Format;
 use crate::cli::sides::open_live_side;
 use crate::cli::{Context, block_on};
 use crate::error::{Kind, Result};
-use crate::model::origin::Identity;
 use crate::report::{snapshots, verify as screen};
 use crate::snapshot::check::check;
 use crate::snapshot::list::list;
@@ -48,8 +47,8 @@ async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> 
         Some(name) => state.find(name).await?,
         None => state.latest().await?,
     };
-    let Identity::Sqlite { path, .. } = &plan.header().binding.target;
-    let source = open_live_side(args.live.as_deref().unwrap_or(path)).await?;
+    let target = &plan.header().binding.target;
+    let source = open_live_side(args.live.as_deref().unwrap_or(target.location())).await?;
     let progress = context.terminal.progress();
     let report = verify_operation(&plan, source.as_ref(), progress.as_ref()).await;
     source.release().await?;

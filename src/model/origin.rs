@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::value::hex;
+
 /// A source as a person knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
@@ -31,6 +33,26 @@ pub enum Identity {
         /// The canonical path, for screens and the confirmation.
         path: String,
     },
+    /// A PostgreSQL database, by its cluster and its number in it.
+    Postgres {
+        /// `system_identifier` of `pg_control_system()`.
+        system: u64,
+        /// The database's oid.
+        oid: u32,
+        /// The database's name.
+        name: String,
+        /// Where it was reached: a URL without a password.
+        location: String,
+    },
+    /// A schema of a MySQL or MariaDB server.
+    Mysql {
+        /// `@@server_uuid`, or MariaDB's `@@server_uid`.
+        server: String,
+        /// The schema's name.
+        name: String,
+        /// Where it was reached: a URL without a password.
+        location: String,
+    },
 }
 
 impl Identity {
@@ -41,6 +63,24 @@ impl Identity {
                 Identity::Sqlite { dev, ino, .. },
                 Identity::Sqlite { dev: other_dev, ino: other_ino, .. },
             ) => (dev, ino) == (other_dev, other_ino),
+            (
+                Identity::Postgres { system, oid, .. },
+                Identity::Postgres { system: other_system, oid: other_oid, .. },
+            ) => (system, oid) == (other_system, other_oid),
+            (
+                Identity::Mysql { server, name, .. },
+                Identity::Mysql { server: other_server, name: other_name, .. },
+            ) => (server, name) == (other_server, other_name),
+            _ => false,
+        }
+    }
+
+    /// The engine's name in lower case: `sqlite`, `postgres`, `mysql`.
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Identity::Sqlite { .. } => "sqlite",
+            Identity::Postgres { .. } => "postgres",
+            Identity::Mysql { .. } => "mysql",
         }
     }
 
@@ -48,6 +88,34 @@ impl Identity {
     pub fn database(&self) -> &str {
         match self {
             Identity::Sqlite { path, .. } => path.rsplit('/').next().unwrap_or(path),
+            Identity::Postgres { name, .. } | Identity::Mysql { name, .. } => name,
+        }
+    }
+
+    /// Where it can be opened again: a path, or a URL without a password.
+    pub fn location(&self) -> &str {
+        match self {
+            Identity::Sqlite { path, .. } => path,
+            Identity::Postgres { location, .. } | Identity::Mysql { location, .. } => location,
+        }
+    }
+
+    /// The path of a database that is a file.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Identity::Sqlite { path, .. } => Some(path),
+            Identity::Postgres { .. } | Identity::Mysql { .. } => None,
+        }
+    }
+
+    /// A word that no other database has, fit for a file's name.
+    pub fn word(&self) -> String {
+        match self {
+            Identity::Sqlite { dev, ino, .. } => format!("sqlite-{dev:x}-{ino:x}"),
+            Identity::Postgres { system, oid, .. } => format!("postgres-{system:x}-{oid}"),
+            Identity::Mysql { server, name, .. } => {
+                format!("mysql-{}-{}", hex(server.as_bytes()), hex(name.as_bytes()))
+            }
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) async fn take_with(
         taken_at: options.now.to_rfc3339(),
         host: options.host.clone(),
         database: options.database.clone(),
-        engine: engine(source.identity()).into(),
+        engine: source.identity().map_or("file", |identity| identity.engine()).into(),
         location: source.origin().location.clone(),
         tables: Vec::with_capacity(tables.len()),
     };
@@ -99,16 +99,10 @@ pub(super) async fn take_with(
     }
     let bytes = manifest.tables.iter().flat_map(|t| &t.files).map(|f| f.bytes).sum();
     let path = draft.publish(&manifest)?;
-    let live = source.identity().map(|Identity::Sqlite { path, .. }| path);
-    let warnings = place::warnings(&options.out, live.as_deref().map(Path::new));
+    let live = source.identity();
+    let live = live.as_ref().and_then(Identity::path).map(Path::new);
+    let warnings = place::warnings(&options.out, live);
     Ok(Taken { path, manifest, bytes, warnings })
-}
-
-fn engine(identity: Option<Identity>) -> &'static str {
-    match identity {
-        Some(Identity::Sqlite { .. }) => "sqlite",
-        None => "file",
-    }
 }
 
 /// The schemas of the base tables asked for, sorted by name.

@@ -107,7 +107,8 @@ impl Carrier {
 }
 
 /// What the engine does to a value that is written into a column: SQLite's affinities
-/// ("Datatypes In SQLite", section 3), or nothing but to refuse it.
+/// ("Datatypes In SQLite", section 3), or the rules of an engine whose columns hold values
+/// of their declared type only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Affinity {
@@ -121,8 +122,18 @@ pub enum Affinity {
     Real,
     /// Nothing is converted.
     Blob,
-    /// The column holds values of its declared type only (PostgreSQL, MySQL).
-    Strict,
+    /// PostgreSQL: the declared type's values only, in their canonical text where they
+    /// travel as text.
+    Postgres,
+    /// MySQL and MariaDB in strict mode: the declared type's values only.
+    Mysql,
+}
+
+impl Affinity {
+    /// True where the column holds values of its declared type only.
+    pub fn is_strict(self) -> bool {
+        matches!(self, Affinity::Postgres | Affinity::Mysql)
+    }
 }
 
 /// The text form in which live's sampled values write a moment, so that a backup's

@@ -72,7 +72,7 @@ fn guard(column: &Column, cell: ValueRef<'_>) -> String {
         Affinity::Text => "text",
         Affinity::Integer => "integer",
         Affinity::Real => "real",
-        Affinity::Numeric | Affinity::Blob | Affinity::Strict => "",
+        Affinity::Numeric | Affinity::Blob | Affinity::Postgres | Affinity::Mysql => "",
     };
     // An explicit collation keeps the engine from the key's index: only where it matters.
     let bent = class == "text" && column.collation != Collation::Binary;

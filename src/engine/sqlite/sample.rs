@@ -106,7 +106,7 @@ fn carrier(table: &Table, column: &TableColumn, seen: &Seen) -> Carrier {
         Affinity::Real => Some(Carrier::Real),
         Affinity::Text => Some(Carrier::Text),
         Affinity::Blob if declared.contains("BLOB") => Some(Carrier::Blob),
-        Affinity::Blob | Affinity::Numeric | Affinity::Strict => None,
+        Affinity::Blob | Affinity::Numeric | Affinity::Postgres | Affinity::Mysql => None,
     };
     let numbers = seen.ints + seen.reals;
     let all = numbers + seen.texts.len() + seen.blobs;

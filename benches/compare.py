@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""compare.py --rows N [--reps R] [--match REGEX] [--markdown FILE]
+"""compare.py --rows N [--reps R] [--match REGEX] [--no-peers] [--markdown FILE]
 
-Runs restorekit, the floors and the peers round-robin within each workload (A B C A B C ..), as whole processes, and
-prints medians of wall seconds, CPU seconds and peak memory with the ratio to the floor of the same run."""
+Runs restorekit, the floors and the peers round-robin within each workload (A B C A B C ..), as whole processes, checks
+every result against the truth, and prints medians of wall seconds, CPU seconds and peak memory with the ratios of that
+run. The exit code is 1 when a result of restorekit's is wrong; a target that is missed is said, and is no failure."""
 import argparse
 import os
 import re
@@ -13,80 +14,121 @@ import tempfile
 import time
 
 YARDSTICK = os.environ["YARDSTICK"]
-sys.path.insert(0, YARDSTICK)
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), YARDSTICK]
 import cases as yardstick  # noqa: E402
+import workloads  # noqa: E402
 
-WORK, TOOL, PY = os.environ["WORK"], os.environ["RESTOREKIT"], os.environ["PY"]
-PREDICATE = (
-    "active = false and cancelled_at >= '2026-03-10 00:00:00' and cancelled_at < '2026-03-11 00:00:00'"
-)
-
-
-def ours(rows):
-    """restorekit's command lines: (group, command, what check.py checks)."""
-    data = f"{WORK}/data/{rows}"
-    live = f"--live {data}/live.sqlite"
-    quiet = "-q --no-progress"
-    for kind, events, variants in (
-        ("sqlite/parquet", f"{data}/backup/events.parquet", f"{data}/backup/subscription_variants.parquet"),
-        ("sqlite/sqlite", f"{data}/backup.sqlite", f"{data}/backup.sqlite"),
-    ):
-        diff = f"{TOOL} diff {quiet} {live} --backup {events} --table events"
-        yield f"{kind} missing", f"{diff} --columns id --format ndjson | grep '\"missing\"' | grep -oE '\"id\":[0-9]+' >$OUT", "missing"
-        yield f"{kind} diff", (
-            f"{diff} --format json >$OUT.json; {PY} -c \"import json; t = json.load(open('$OUT.json'))['tables'][0]; "
-            "print(t['missing'], t['extra'], t['changed'])\" >$OUT"
-        ), "diff"
-        target = f"--yes --expect-target live.sqlite"
-        yield f"{kind} restore", f"{TOOL} restore {quiet} {live} --backup {events} --table events {target} >$OUT", "restore"
-        yield f"{kind} patch", (
-            f"{TOOL} patch {quiet} {live} --backup {variants} --table subscription_variants --column cancelled_at "
-            f"--from updated_at --where \"{PREDICATE}\" {target} >$OUT"
-        ), "patch"
-    yield "sqlite snapshot", (
-        f"rm -rf $OUT.d; {TOOL} snapshot {quiet} {live} --table events --out $OUT.d >$OUT.log; "
-        "cp $OUT.d/*/parquet/events.parquet $OUT"
-    ), "snapshot"
-    yield "sqlite gaps", (
-        f"{TOOL} gaps {quiet} {live} --backup {data}/live.sqlite.copy --table events --format json >$OUT.json; "
-        f"{PY} -c \"import json; g = json.load(open('$OUT.json')); print(len(g['runs']), g['missing'])\" >$OUT"
-    ), "gaps"
+WORK = os.environ["WORK"]
+MEMORY = 150  # MiB that no run of restorekit may pass
 
 
-FLOORS = {  # what each workload must at least read, as cases of the yardstick's floor group
-    "sqlite/parquet missing": ("sqlite live: ids", "parquet backup: duckdb 2.0 scan ids"),
-    "sqlite/parquet restore": ("sqlite live: ids", "parquet backup: duckdb 2.0 scan ids"),
-    "sqlite/parquet diff": ("sqlite live: scan all columns", "parquet backup: duckdb 2.0 scan all columns"),
-    "sqlite/parquet patch": ("sqlite live sv: predicate", "parquet backup sv: duckdb 2.0 id, updated_at"),
-    "sqlite/sqlite missing": ("sqlite live: ids", "sqlite live: ids"),
-    "sqlite/sqlite restore": ("sqlite live: ids", "sqlite live: ids"),
-    "sqlite/sqlite diff": ("sqlite live+backup: scan all columns, serial",),
-    "sqlite/sqlite patch": ("sqlite live sv: predicate", "sqlite live sv: predicate"),
-    "sqlite snapshot": ("sqlite live: scan all columns",),
-    "sqlite gaps": ("sqlite live: ids",),
-}
-PEERS = ("duckdb 1.5.5", "sqldiff", "sqlite3", "SQL window")
+class Taken:
+    """What one run took."""
+
+    def __init__(self, wall, cpu, memory, code, words):
+        self.wall, self.cpu, self.memory, self.code, self.words = wall, cpu, memory, code, words
 
 
-def once(command, out):
-    """Wall and CPU seconds, the largest process's peak memory in MiB, the exit code."""
-    for leftover in (out, out + ".log", out + ".json"):
+def shell(command, out):
+    """Runs what is not timed; its output, or the error's last line."""
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command.replace('$OUT', out)}"], capture_output=True,
+                          text=True, stdin=subprocess.DEVNULL)
+    return done.stdout.strip() if done.returncode == 0 else f"WRONG {done.stderr.strip()[-160:]}"
+
+
+def once(run, out):
+    """One timed run, its preparation before it."""
+    for leftover in (out, out + ".json"):
         if os.path.exists(leftover):
             os.remove(leftover)
+    if run.before:
+        shell(run.before, out)
+    command = run.command.replace("$OUT", out)
+    words = ["bash", "-c", f"set -o pipefail; {command}"] if re.search(r"[$&;|<>'\"]", command) else command.split()
     start = time.monotonic()
-    shell = f". {YARDSTICK}/env.sh; set -o pipefail; {command.replace('$OUT', out)}"
-    child = subprocess.Popen(["bash", "-c", shell], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    words = child.stderr.read()
+    child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said = child.stderr.read()
     _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = status
     wall = time.monotonic() - start
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, os.waitstatus_to_exitcode(status), words
+    child.returncode = os.waitstatus_to_exitcode(status)
+    cpu = usage.ru_utime + usage.ru_stime
+    if run.own_clock and child.returncode == 0:
+        with open(out, encoding="utf-8") as file:
+            wall, cpu = map(float, file.read().split())
+    return Taken(wall, cpu, usage.ru_maxrss / 1024, child.returncode, said)
 
 
-def checked(kind, backend, rows, out):
-    run = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", kind, str(rows), backend, out]
-    done = subprocess.run(run, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    return (done.stdout.strip() or "WRONG " + done.stderr.strip()[-200:])[:120]
+def verdict(run, rows, out):
+    """What is to be said of a run's result; it begins with `ok` when it is right."""
+    said = ""
+    if run.verify:
+        said = shell(run.verify, out)
+    if run.after:
+        said = shell(run.after, out) or said
+    if run.check:
+        words = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", run.check, str(rows), "sqlite", out]
+        done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        said = done.stdout.strip() or "WRONG " + done.stderr.strip()[-160:]
+    return said
+
+
+def measure(group, reps, rows, scratch):
+    """Runs a workload's programs in turn; what each took, and the verdicts."""
+    runs = group.runs + list({floor.name: floor for floor in group.floors}.values())
+    taken, verdicts = {run.name: [] for run in runs}, {}
+    for rep in range(reps * group.reps):
+        for run in runs:
+            out = f"{scratch}/{re.sub('[^a-z0-9]+', '_', (group.name + ' ' + run.name).lower())}"
+            took = once(run, out)
+            taken[run.name].append(took)
+            said = verdict(run, rows, out) if rep == 0 or run.after else ""
+            if rep == 0:
+                verdicts[run.name] = said
+            if took.code not in (0, 1):
+                verdicts[run.name] = f"WRONG exit {took.code} {took.words.decode(errors='replace').strip()[-160:]}"
+            if run.check in ("restore", "patch"):
+                words = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", f"undo_{run.check}", str(rows), "sqlite", out]
+                undone = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+                if undone.returncode != 0:
+                    sys.exit(f"error: {run.name}'s writes of {group.name} could not be taken back: {undone.stdout}{undone.stderr}")
+    return taken, verdicts
+
+
+def median(taken, figure):
+    return statistics.median(getattr(took, figure) for took in taken)
+
+
+def reached(group, taken, verdicts, floor):
+    """The target in words, and whether it is reached; `None` when nothing was there to be measured by."""
+    by, most = group.target
+    mine = median(taken["restorekit"], "wall")
+    if by == "floor":
+        return mine <= most * floor, f"at most {most} x floor"
+    if by == "s":
+        return mine <= most, f"at most {most * 1000:.0f} ms"
+    peers = {run.name: median(taken[run.name], "wall") for run in group.runs[1:] if verdicts[run.name].startswith("ok")}
+    if not peers:
+        return None, "faster than the peers"
+    fastest = min(peers, key=peers.get)
+    return mine < most * peers[fastest], f"faster than {fastest}"
+
+
+def table(group, taken, verdicts):
+    """The workload's table in Markdown."""
+    floor = sum(median(taken[run.name], "wall") for run in group.floors)
+    good, target = reached(group, taken, verdicts, floor)
+    word = {True: "reached", False: "MISSED", None: "not measured"}[good]
+    said = f"floor {floor:.2f} s; target: {target}" if group.floors else f"target: {target}"
+    over = f"; MISSED: at most {MEMORY} MiB" if median(taken["restorekit"], "memory") > MEMORY else ""
+    yield f"\n**{group.name}** ({said}: {word}{over})\n"
+    yield "| | wall s (least) | x floor | CPU s | peak MiB | result |\n|---|---|---|---|---|---|"
+    for run in group.runs + list({floor.name: floor for floor in group.floors}.values()):
+        wall, least = median(taken[run.name], "wall"), min(took.wall for took in taken[run.name])
+        ratio = f"{wall / floor:.2f}" if floor else ""
+        cpu, memory = median(taken[run.name], "cpu"), median(taken[run.name], "memory")
+        digits = 3 if wall < 0.1 else 2
+        words = verdicts.get(run.name, "")[:110].replace("|", "/").replace("\n", " ")
+        yield f"| {run.name} | {wall:.{digits}f} ({least:.{digits}f}) | {ratio} | {cpu:.{digits}f} | {memory:.0f} | {words} |"
 
 
 def main():
@@ -94,47 +136,25 @@ def main():
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--reps", type=int, default=5)
     options.add_argument("--match", default="")
+    options.add_argument("--no-peers", action="store_true")
     options.add_argument("--markdown")
     o = options.parse_args()
-    every = yardstick.cases(o.rows)
-    floors = {c["peer"]: c["cmd"] for c in every if c["group"] == "floor"}
-    scratch = tempfile.mkdtemp(prefix="compare-", dir=WORK)
-    os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
-    copy = f"{WORK}/data/{o.rows}/live.sqlite.copy"
-    if not os.path.exists(copy):  # gaps against a backup that fills nothing
-        subprocess.run(["sqlite3", copy, "create table events(id integer primary key, title text)"], check=True)
-    lines = []
-    for group, command, kind in ours(o.rows):
-        if not re.search(o.match, group):
-            continue
-        peers = [c for c in every if c["group"] == group and c["peer"].startswith(PEERS)]
-        runs = [("restorekit", command, kind)]
-        runs += [(c["peer"], c["cmd"], c["check"]) for c in peers]
-        runs += [(f"floor {name}", floors[name], None) for name in dict.fromkeys(FLOORS[group])]
-        taken = {name: [] for name, _, _ in runs}
-        verdicts = {}
-        for rep in range(o.reps):
-            for name, command, kind in runs:
-                out = f"{scratch}/{re.sub('[^a-z0-9]+', '_', (group + ' ' + name).lower())}"
-                run = once(command, out)
-                taken[name].append(run)
-                if kind and rep == 0:
-                    verdicts[name] = checked(kind, "sqlite", o.rows, out)
-                    if run[3] not in (0, 1):
-                        verdicts[name] = f"exit {run[3]} " + run[4].decode(errors="replace").strip()[-160:]
-                if kind in ("restore", "patch"):
-                    checked("undo_" + kind, "sqlite", o.rows, out)
-        median = {n: [statistics.median(r[i] for r in rs) for i in range(3)] for n, rs in taken.items()}
-        floor = sum(median[f"floor {name}"][0] for name in FLOORS[group])
-        lines += [f"\n**{group}** (floor {floor:.2f} s)\n", "| | wall s | x floor | CPU s | peak MiB | result |", "|---|---|---|---|---|---|"]
-        for name, _, kind in runs:
-            if kind:
-                wall, cpu, memory = median[name]
-                lines.append(f"| {name} | {wall:.2f} | {wall / floor:.2f} | {cpu:.2f} | {memory:.0f} | {verdicts[name]} |")
-        print("\n".join(lines[-(len(peers) + 4):]), flush=True)
+    lines, wrong = [], []
+    with tempfile.TemporaryDirectory(prefix="compare-", dir=WORK) as scratch:
+        os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
+        for group in workloads.groups(o.rows, yardstick.cases(o.rows), not o.no_peers):
+            if not re.search(o.match, group.name):
+                continue
+            taken, verdicts = measure(group, o.reps, o.rows, scratch)
+            lines += table(group, taken, verdicts)
+            print("\n".join(lines[-1 - len(taken) - 1:]), flush=True)
+            if verdicts["restorekit"].startswith("WRONG"):
+                wrong.append(group.name)
     if o.markdown:
         with open(o.markdown, "w", encoding="utf-8") as file:
             file.write("\n".join(lines) + "\n")
+    if wrong:
+        sys.exit(f"error: restorekit's result is wrong: {', '.join(wrong)}")
 
 
 main()

@@ -16,5 +16,12 @@ if [ ! -f "$data/live.sqlite" ]; then
     "$PY" "$yardstick/load.py" --rows "$rows" --only sqlite
     "$PY" "$yardstick/check.py" save "$rows" sqlite -
 fi
+[ -d "$data/story-c" ] || "$PY" benches/story_c.py --rows "$rows"
+if [ ! -x "$WORK/insert" ] || [ benches/insert.c -nt "$WORK/insert" ]; then # with restorekit's own SQLite
+    amalgamation="$(cargo metadata --format-version 1 --locked | "$PY" -c 'import json, os, sys
+packages = json.load(sys.stdin)["packages"]
+print(os.path.dirname(next(p["manifest_path"] for p in packages if p["name"] == "libsqlite3-sys")) + "/sqlite3")')"
+    cc -O2 -I "$amalgamation" -o "$WORK/insert" benches/insert.c "$amalgamation/sqlite3.c" -lpthread -ldl -lm
+fi
 cargo build --release --locked --quiet
 RESTOREKIT="$PWD/target/release/restorekit" YARDSTICK="$yardstick" exec "$PY" benches/compare.py --rows "$rows" "$@"

@@ -163,6 +163,10 @@ impl TableProvider for DiffTable {
                 ambiguous: both(Change::Ambiguous),
             };
         }
+        if !request.emit.changed {
+            // Rows that stand on one side only are known by their keys.
+            request.compare.clear();
+        }
         let spec: Arc<DiffSpec> = Arc::new(request.spec()?);
         let layout = self.mount.layout(&spec.table, &spec.key).await?;
         let tables = tables(&self.mount, &spec, &layout, &request.filter)?;

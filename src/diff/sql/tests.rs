@@ -89,6 +89,13 @@ async fn the_change_stream_is_a_table() {
     assert_eq!(rows(&sql, either).await.unwrap(), ["5", "9"]);
     let whole = "select live is null from diff('events') where change = 'missing'";
     assert_eq!(rows(&sql, whole).await.unwrap(), ["true"]);
+    // Missing rows are found by keys alone.
+    let plan = "explain select id from diff('events') where change = 'missing'";
+    let plan = rows(&sql, plan).await.unwrap().concat();
+    for side in ["backup", "live"] {
+        let scan = format!("SourceScanExec: {side}.Events, columns=[Id]");
+        assert!(plan.contains(&scan), "{plan}");
+    }
     let error = rows(&sql, "select * from diff('nope')").await.unwrap_err();
     assert!(error.to_string().contains("no table nope"), "{error}");
     assert!(rows(&sql, "select * from diff('events', 'nope')").await.is_err());

@@ -27,6 +27,8 @@ use std::time::Instant;
 use chrono::{SecondsFormat, Utc};
 use ulid::Ulid;
 
+pub use crate::apply::binding::Place;
+
 use crate::apply::batch::{Attempt, Left, Outcome, attempt};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Batch, TablePlan};
@@ -41,6 +43,8 @@ use crate::verify::{self, VerifyReport};
 pub struct ApplyOptions {
     /// Go on with an operation that stopped part way.
     pub resume: bool,
+    /// A person named the database: it may be [elsewhere](Place::Elsewhere).
+    pub elsewhere: bool,
     /// The folder of the advisory locks: one restorekit at a time writes to a database.
     pub locks: PathBuf,
     /// Set it to stop after the current batch.
@@ -50,8 +54,17 @@ pub struct ApplyOptions {
 impl ApplyOptions {
     /// The defaults, with the locks in this folder.
     pub fn new(locks: impl Into<PathBuf>) -> Self {
-        Self { resume: false, locks: locks.into(), cancel: Arc::default() }
+        Self { resume: false, elsewhere: false, locks: locks.into(), cancel: Arc::default() }
     }
+}
+
+/// Tells where a plan would be applied: on the database that it was made for, or on one
+/// that a person has to name.
+///
+/// # Errors
+/// `Refused` when the target is neither that database nor a copy of it.
+pub async fn place(plan: &PlanFile, target: &mut dyn Target) -> Result<Place> {
+    binding::place(plan.header(), plan.operation().await?.as_ref(), target).await
 }
 
 /// Applies a plan. Running it again after it is done writes nothing.
@@ -70,9 +83,14 @@ pub async fn apply(
 ) -> Result<Receipt> {
     let began = Instant::now();
     let header = plan.header();
-    binding::same_target(header, target).await?;
-    let _lock = lock::Lock::take(&options.locks, &header.binding.target)?;
     let operation = plan.operation().await?;
+    let here = target.identity().await?;
+    if binding::place(header, operation.as_ref(), target).await? != Place::Planned
+        && !options.elsewhere
+    {
+        return Err(binding::another(header, &here));
+    }
+    let _lock = lock::Lock::take(&options.locks, &here)?;
     let records = plan.records().await?;
     if let Some(operation) = operation.as_ref().filter(|o| o.receipt.is_some()) {
         let mut receipt = receipt(plan, &operation.id, &operation.started_at, &records);
@@ -95,7 +113,7 @@ pub async fn apply(
         None => {
             let id = Ulid::new().to_string();
             let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-            plan.begin_operation(&id, &now).await?;
+            plan.begin_operation(&id, &now, &here).await?;
             (id, now)
         }
     };

@@ -13,3 +13,4 @@ pub mod patch;
 pub mod proof;
 pub mod restore;
 pub mod waves;
+pub mod witness;

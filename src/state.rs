@@ -332,7 +332,7 @@ mod tests {
             created_at: "2024-03-18T03:00:00Z".into(),
             expires_at: "2024-03-19T03:00:00Z".into(),
             binding: Binding {
-                target: Identity::Sqlite { dev: 1, ino: 1, path: "/a.db".into() },
+                target: Identity::Sqlite { host: "h".into(), dev: 1, ino: 1, path: "/a.db".into() },
                 live: Origin {
                     location: "/a.db".into(),
                     kind: "SQLite".into(),
@@ -341,6 +341,7 @@ mod tests {
                 },
                 backup: None,
                 backup_digest: None,
+                witnesses: vec![],
                 tool: "0".into(),
             },
             atomic: false,
@@ -357,7 +358,13 @@ mod tests {
         let state = State::at(folder.path().join("state"));
         assert!(state.find("abc").await.is_err());
         let a = plant(&state, "abc123", &state.plan_file("abc123")).await;
-        a.begin_operation("01J9ZQABCDEFGHJKMNPQRSTVWX", "2024-03-18T04:00:00Z").await.unwrap();
+        a.begin_operation(
+            "01J9ZQABCDEFGHJKMNPQRSTVWX",
+            "2024-03-18T04:00:00Z",
+            &a.header().binding.target,
+        )
+        .await
+        .unwrap();
         let elsewhere = folder.path().join("other.rkplan");
         let b = plant(&state, "abd456", &elsewhere).await;
         a.close().await.unwrap();

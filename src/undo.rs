@@ -27,6 +27,7 @@ pub async fn undo(plan: &PlanFile, path: &Path, id: &str, valid: Duration) -> Re
         command: format!("undo {}", operation.id),
         title: format!("undo of {}", header.title),
         undoes: operation.id,
+        target: operation.target,
         created_at: time(now),
         expires_at: time(now + valid),
         tool: env!("CARGO_PKG_VERSION").to_owned(),

@@ -54,18 +54,26 @@ pub struct TableCheck {
     pub gone: u64,
 }
 
-/// Reads live against what the plan's operation wrote.
+/// Reads live against what the plan's operation wrote; `elsewhere` lets live be another
+/// database than the one that it wrote to, such as a copy.
 pub async fn verify_operation(
     plan: &PlanFile,
     live: &dyn Source,
+    elsewhere: bool,
     progress: &dyn Progress,
 ) -> Result<VerifyReport> {
-    let same = live.identity().is_some_and(|i| i.same(&plan.header().binding.target));
-    if !same {
+    let operation = plan.operation().await?;
+    let wrote = operation.as_ref().map_or(&plan.header().binding.target, |o| &o.target);
+    if !elsewhere && live.identity().is_none_or(|i| !i.same(wrote)) {
         return Err(Error::refused(format!(
-            "plan {} was made for another database: {}",
+            "operation {} wrote to another database than {}: {wrote}",
+            operation.as_ref().map_or(&plan.header().id, |o| &o.id),
+            live.origin().location,
+        ))
+        .hint(format!(
+            "if it was moved, say where to: restorekit verify {} --live {}",
             plan.header().id,
-            plan.header().binding.live.location
+            live.origin().location
         )));
     }
     verify(plan, &mut FromSource(live), progress).await

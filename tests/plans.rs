@@ -1,6 +1,7 @@
 //! Plans over real SQLite files on both sides, built, applied and undone through the
 //! library; what stands in the end is said by the sqlite3 shell.
 
+mod elsewhere;
 mod patch;
 mod restore;
 

@@ -3,24 +3,92 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result};
+use crate::model::origin::Identity;
 use crate::model::plan::PlanHeader;
 use crate::model::table::{Column, TableSchema};
+use crate::plan::file::Operation;
+use crate::plan::witness::{Sighting, sight};
 use crate::target::Target;
 
-/// Refuses another database.
-pub(crate) async fn same_target(header: &PlanHeader, target: &mut dyn Target) -> Result<()> {
-    let planned = &header.binding.target;
-    if target.identity().await?.same(planned) {
-        return Ok(());
+/// Where a plan would be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the database that it was made for.
+    Planned,
+    /// On another file, or on another host. The planned tables are declared alike there, and
+    /// most of the rows that the plan remembers stand there as it saw them: it is that
+    /// database moved, or a copy. Only a person can tell which.
+    Elsewhere {
+        /// The database.
+        here: Identity,
+        /// What was looked for, a table each; none when live had no rows.
+        sightings: Vec<Sighting>,
+    },
+}
+
+/// Tells where a plan would be applied.
+///
+/// # Errors
+/// `Refused` when it is the place of some other database, or when the plan was used up
+/// where it was applied.
+pub(crate) async fn place(
+    header: &PlanHeader,
+    operation: Option<&Operation>,
+    target: &mut dyn Target,
+) -> Result<Place> {
+    let here = target.identity().await?;
+    let bound = operation.map_or(&header.binding.target, |o| &o.target);
+    if here.same(bound) {
+        return Ok(Place::Planned);
     }
-    Err(Error::refused(format!(
-        "plan {} was made for another database: {}",
-        header.id, header.binding.live.location
-    ))
-    .hint(format!(
-        "plan again with --live naming this one; restorekit show {} says what was asked",
-        header.id
-    )))
+    if let Some(operation) = operation.filter(|o| o.receipt.is_some() || !o.target.same_file(&here))
+    {
+        let how = if operation.receipt.is_some() { "applied already" } else { "begun already" };
+        return Err(Error::refused(format!(
+            "plan {} was {how}: {}, as operation {}",
+            header.id, operation.target, operation.id
+        ))
+        .hint(format!(
+            "a plan is used once: plan again; restorekit show {} says what was asked",
+            header.id
+        )));
+    }
+    same_schemas(header, target).await?;
+    let mut sightings = Vec::with_capacity(header.binding.witnesses.len());
+    for witness in &header.binding.witnesses {
+        sightings.push(sight(target, witness).await?);
+    }
+    match sightings.iter().find(|s| !s.holds()) {
+        None => Ok(Place::Elsewhere { here, sightings }),
+        Some(odd) => Err(Error::refused(format!(
+            "plan {} was made for another database than {}: of {} rows of {} that it remembers, \
+             {} stand there",
+            header.id,
+            here.location(),
+            odd.rows,
+            odd.table,
+            odd.same
+        ))
+        .hint(format!(
+            "plan again with --live naming this one; restorekit show {} says what was asked",
+            header.id
+        ))),
+    }
+}
+
+/// The refusal of another place than the planned one, where no one named it.
+pub(crate) fn another(header: &PlanHeader, here: &Identity) -> Error {
+    let there = &header.binding.target;
+    Error::refused(format!("plan {} was made for another database: {there}", header.id)).hint(
+        format!(
+            "if {} is that database, moved or copied, name it: restorekit apply {} --live {} \
+             --expect-target {}",
+            here.location(),
+            header.id,
+            here.location(),
+            here.database(),
+        ),
+    )
 }
 
 /// Refuses a plan that has expired.

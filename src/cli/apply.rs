@@ -3,11 +3,10 @@
 use clap::Args;
 
 use crate::cli::args::{Format, Writing};
-use crate::cli::confirm::confirm;
-use crate::cli::{Context, block_on, plans};
+use crate::cli::plans::{self, Order};
+use crate::cli::{Context, block_on};
 use crate::error::Result;
 use crate::report::sides::Provenance;
-use crate::report::text::plural;
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -20,7 +19,8 @@ pub struct ApplyArgs {
     /// one that stopped)
     #[arg(value_name = "PLAN", required_unless_present = "resume")]
     pub plan: Option<String>,
-    /// Look for the plan's database here (default: where it was when planned)
+    /// Look for the plan's database here (default: where it was when planned); one that was
+    /// moved or copied has to be named, typed when asked or with --expect-target
     #[arg(long, value_name = "URL")]
     pub live: Option<String>,
     /// Go on with a plan that stopped part way
@@ -48,21 +48,19 @@ async fn apply(context: &Context, args: &ApplyArgs) -> Result<u8> {
         Some(name) => state.find(name).await?,
         None => state.stopped().await?,
     };
-    let header = plan.header();
-    let rows = plan.rows();
     let done = plan.operation().await?.is_some_and(|o| o.receipt.is_some());
-    if !done && rows > 0 {
-        if args.format == Format::Table && !args.yes {
-            plans::show(context, &plan, &Provenance::default()).await?;
-        }
-        let what = format!("{} to write to {}", plural(rows, "row"), header.binding.live.location);
-        let otherwise = format!("restorekit apply {}", header.id);
-        let writing = Writing {
-            yes: args.yes,
-            expect_target: args.expect_target.clone(),
-            ..Writing::default()
-        };
-        confirm(&context.terminal, &writing, &header.binding.target, &what, &otherwise)?;
+    let from = Provenance::default();
+    if !done && args.format == Format::Table && !args.yes {
+        plans::show(context, &plan, &from).await?;
     }
-    plans::carry_out(context, plan, args.live.as_deref(), args.resume, args.format).await
+    let writing =
+        Writing { yes: args.yes, expect_target: args.expect_target.clone(), ..Writing::default() };
+    let order = Order {
+        writing: &writing,
+        live: args.live.as_deref(),
+        resume: args.resume,
+        format: args.format,
+        from: &from,
+    };
+    plans::carry_out(context, plan, &order).await
 }

@@ -19,7 +19,8 @@ pub fn expect_target(target: &Identity, expected: Option<&str>) -> Result<()> {
     }
 }
 
-/// Asks before `what` is done to `target`, unless `--yes` was given.
+/// Asks before `what` (`write 14 rows to`) is done to `target`, unless `--yes` was given.
+/// True when the target was named: typed, or with `--expect-target`.
 ///
 /// # Errors
 /// `Usage` where no one can be asked, `Interrupted` when the question was left, `Failed`
@@ -30,10 +31,10 @@ pub fn confirm(
     target: &Identity,
     what: &str,
     otherwise: &str,
-) -> Result<()> {
+) -> Result<bool> {
     expect_target(target, writing.expect_target.as_deref())?;
     if writing.yes {
-        return Ok(());
+        return Ok(writing.expect_target.is_some());
     }
     if !terminal.interactive {
         return Err(Error::usage(
@@ -45,12 +46,12 @@ pub fn confirm(
         inquire::set_global_render_config(inquire::ui::RenderConfig::empty());
     }
     let name = target.database();
-    let question = format!("{what}. Type the name of the database, {}, to go on:", escape(name));
+    let question = format!("Type {} to {what} {}:", escape(name), escape(&target.to_string()));
     match inquire::Text::new(&question).prompt() {
-        Ok(typed) if typed.trim() == name => Ok(()),
+        Ok(typed) if typed.trim() == name => Ok(true),
         Ok(_) => Err(Error::failed("that is another name: nothing was written").hint(otherwise)),
         Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => {
-            Err(Error::new(Kind::Interrupted, "nothing was written").hint(otherwise))
+            Err(Error::new(Kind::Interrupted, "interrupted: nothing was written").hint(otherwise))
         }
         Err(e) => Err(Error::failed("the question could not be asked").because(e)),
     }
@@ -62,7 +63,8 @@ mod tests {
 
     #[test]
     fn w1_another_database_is_refused() {
-        let target = Identity::Sqlite { dev: 1, ino: 2, path: "/srv/prod.db".into() };
+        let target =
+            Identity::Sqlite { host: "h".into(), dev: 1, ino: 2, path: "/srv/prod.db".into() };
         assert!(expect_target(&target, Some("prod.db")).is_ok());
         let refused = expect_target(&target, Some("stage.db")).unwrap_err();
         assert_eq!(refused.kind().exit_code(), 5);

@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::cli::args::{Format, Selection, Sides, Writing};
+use crate::cli::plans::{self, Order};
 use crate::cli::sides::open_sides;
-use crate::cli::{Context, block_on, plans};
+use crate::cli::{Context, block_on};
 use crate::diff::pair::{Pairs, TablePair};
 use crate::error::{Error, Result};
 use crate::model::side::Side;
@@ -78,13 +79,21 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
         include_reissued: args.include_reissued,
         limit: args.selection.limit,
     };
-    let mut draft = plans::draft(context, "patch", title(pair, args), &args.writing).await?;
+    let mut draft =
+        plans::draft(context, &sides, "patch", title(pair, args), &args.writing).await?;
     let progress = context.terminal.progress();
     plan_patch(&sides.mount, pair, predicate.as_ref(), &options, &mut draft, progress).await?;
     let plan = draft.finish(&sides.mount).await?;
     // The reading snapshot ends before anything is written.
     sides.release().await?;
-    plans::settle(context, plan, &args.writing, args.format, &sides.from).await
+    let order = Order {
+        writing: &args.writing,
+        live: None,
+        resume: false,
+        format: args.format,
+        from: &sides.from,
+    };
+    plans::settle(context, plan, &order).await
 }
 
 /// The one table that has the columns on both sides; several are listed, and nothing is done.

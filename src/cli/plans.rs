@@ -4,13 +4,15 @@ use std::io::Write;
 
 use chrono::{Duration, Local};
 
-use crate::apply::{ApplyOptions, apply};
+use crate::apply::{ApplyOptions, Place, apply, place};
 use crate::cli::Context;
 use crate::cli::args::{Format, Writing};
 use crate::cli::confirm::{confirm, expect_target};
 use crate::cli::interrupt::Graceful;
+use crate::cli::sides::OpenSides;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Op, PlanHeader};
+use crate::model::side::Which;
 use crate::model::table::Carrier;
 use crate::model::value::{Cells, EXACT, ValueRef};
 use crate::plan::draft::{Draft, DraftOptions};
@@ -20,7 +22,8 @@ use crate::report::histogram::Days;
 use crate::report::plan::{self as screen, ColumnDays};
 use crate::report::receipt;
 use crate::report::sides::Provenance;
-use crate::report::text::plural;
+use crate::report::text::{plural, shell_word};
+use crate::target::Target;
 
 /// Rows a transaction where nobody says: some ten milliseconds of writing.
 const BATCH: u64 = 8192;
@@ -33,13 +36,32 @@ pub fn lifetime() -> Duration {
 /// Some rows were left alone (exit code).
 const CONFLICTS: u8 = 3;
 
-/// A new plan of the state folder, to be filled.
+/// How a plan is to be carried out.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The flags.
+    pub writing: &'a Writing,
+    /// Where live is, when it is said.
+    pub live: Option<&'a str>,
+    /// Go on with what stopped part way.
+    pub resume: bool,
+    /// How plan and receipt are written.
+    pub format: Format,
+    /// Who named the sides.
+    pub from: &'a Provenance,
+}
+
+/// A new plan of the state folder for these sides, to be filled.
 pub async fn draft(
     context: &Context,
+    sides: &OpenSides,
     command: &str,
     title: String,
     writing: &Writing,
 ) -> Result<Draft> {
+    if let Some(target) = sides.mount.source(Which::Live).identity() {
+        expect_target(&target, writing.expect_target.as_deref())?;
+    }
     let (id, path) = context.state()?.new_plan();
     let path = writing.output.clone().unwrap_or(path);
     let options = DraftOptions {
@@ -57,38 +79,29 @@ pub async fn draft(
 
 /// Shows a fresh plan; then, unless it is a dry run or there is nothing to do, asks and
 /// applies it.
-pub async fn settle(
-    context: &Context,
-    plan: PlanFile,
-    writing: &Writing,
-    format: Format,
-    from: &Provenance,
-) -> Result<u8> {
+pub async fn settle(context: &Context, plan: PlanFile, order: &Order<'_>) -> Result<u8> {
     context.state()?.note(&plan)?;
-    let header = plan.header().clone();
-    expect_target(&header.binding.target, writing.expect_target.as_deref())?;
+    let header = plan.header();
     let rows = plan.rows();
-    if format == Format::Json && (writing.dry_run || rows == 0) {
+    let stays = order.writing.dry_run || rows == 0;
+    if order.format == Format::Json && stays {
         let mut out = context.terminal.output(None)?;
-        screen::json(&mut out, &header, &plan.path().to_string_lossy())?;
+        screen::json(&mut out, header, &plan.path().to_string_lossy())?;
         out.flush()?;
-        return excluded(&plan, rows).await;
     }
-    if format == Format::Table {
-        show(context, &plan, from).await?;
-        if writing.dry_run || rows == 0 {
+    if order.format == Format::Table {
+        show(context, &plan, order.from).await?;
+        if stays {
             let mut out = context.terminal.report(true, None)?;
-            screen::next(&mut out, &header, &header.id)?;
+            let file = order.writing.output.as_ref().map(|p| p.to_string_lossy());
+            screen::next(&mut out, header, file.as_deref().unwrap_or(&header.id))?;
             out.flush()?;
         }
     }
-    if writing.dry_run || rows == 0 {
+    if stays {
         return excluded(&plan, rows).await;
     }
-    let what = format!("{} to write to {}", plural(rows, "row"), header.binding.target.location());
-    let otherwise = format!("restorekit apply {}", header.id);
-    confirm(&context.terminal, writing, &header.binding.target, &what, &otherwise)?;
-    carry_out(context, plan, None, false, format).await
+    carry_out(context, plan, order).await
 }
 
 /// Shows a plan on stdout.
@@ -110,45 +123,59 @@ async fn excluded(plan: &PlanFile, rows: u64) -> Result<u8> {
     Ok(if refused { CONFLICTS } else { 0 })
 }
 
-/// Applies a plan and prints the receipt. `live` overrides where the plan says that live is.
-pub async fn carry_out(
-    context: &Context,
-    plan: PlanFile,
-    live: Option<&str>,
-    resume: bool,
-    format: Format,
-) -> Result<u8> {
+/// Asks, applies a plan, and prints the receipt. A plan that is done is not asked about:
+/// it writes nothing.
+pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> Result<u8> {
     let state = context.state()?;
     state.note(&plan)?;
-    let location = live.unwrap_or_else(|| plan.header().binding.target.location()).to_owned();
+    let header = plan.header();
+    let operation = plan.operation().await?;
+    let bound = operation.as_ref().map_or(&header.binding.target, |o| &o.target);
     let again = |e: Error| match e.kind() {
-        Kind::Failed => e.hint(format!("restorekit apply {}", plan.header().id)),
+        Kind::Failed => e.hint(format!("restorekit apply {}", header.id)),
         _ => e,
     };
-    let mut target = open_target(&location).await.map_err(again)?;
-    let graceful = Graceful::begin();
-    let options =
-        ApplyOptions { resume, cancel: graceful.flag(), ..ApplyOptions::new(state.locks()) };
-    let progress = context.terminal.progress();
-    let receipt = apply(&plan, target.as_mut(), &options, progress.as_ref()).await;
+    let location = order.live.unwrap_or(bound.location());
+    let mut target = open_target(location).await.map_err(again).map_err(|e| match order.live {
+        None => e.hint(format!("the plan is for {bound}: if it lies elsewhere, add --live")),
+        Some(_) => e,
+    })?;
+    let done = operation.as_ref().is_some_and(|o| o.receipt.is_some());
+    let asked = match done || plan.rows() == 0 {
+        true => Ok(false),
+        false => ask(context, &plan, target.as_mut(), order).await,
+    };
+    let receipt = match asked {
+        Err(e) => Err(e),
+        Ok(named) => {
+            let graceful = Graceful::begin();
+            let options = ApplyOptions {
+                resume: order.resume,
+                elsewhere: named,
+                cancel: graceful.flag(),
+                ..ApplyOptions::new(state.locks())
+            };
+            let progress = context.terminal.progress();
+            apply(&plan, target.as_mut(), &options, progress.as_ref()).await.map_err(again)
+        }
+    };
     // What was done is told first, whatever closing the connection says.
     if let Err(e) = target.close().await {
         context.terminal.warn(&e.to_string());
     }
-    drop(graceful);
-    let receipt = receipt.map_err(again)?;
-    let mut out = context.terminal.report(format == Format::Table, None)?;
-    match format {
+    let receipt = receipt?;
+    let mut out = context.terminal.report(order.format == Format::Table, None)?;
+    match order.format {
         Format::Table => receipt::screen(&mut out, context.terminal.out, &receipt)?,
         Format::Json => receipt::json(&mut out, &receipt)?,
     }
     let excluded = plan.excluded().await?;
-    if format == Format::Table && !excluded.is_empty() {
+    if order.format == Format::Table && !excluded.is_empty() {
         writeln!(
             out,
             "{} found unfit when planned: restorekit show {}",
             plural(excluded.len() as u64, "row"),
-            plan.header().id
+            header.id
         )?;
     }
     out.flush()?;
@@ -157,6 +184,47 @@ pub async fn carry_out(
     }
     let conflicts = receipt.conflict_count() > 0 || !excluded.is_empty();
     Ok(if conflicts { CONFLICTS } else { 0 })
+}
+
+/// Asks about a plan on a target; true when the database was named, by the person asked or
+/// with `--expect-target`.
+async fn ask(
+    context: &Context,
+    plan: &PlanFile,
+    target: &mut dyn Target,
+    order: &Order<'_>,
+) -> Result<bool> {
+    let header = plan.header();
+    let mut otherwise = format!("restorekit apply {}", header.id);
+    if order.resume {
+        otherwise.push_str(" --resume");
+    }
+    let here = target.identity().await?;
+    if let Place::Elsewhere { sightings, .. } = place(plan, target).await? {
+        context.terminal.say(&format!("planned for {}", header.binding.target));
+        if sightings.is_empty() {
+            context.terminal.say("it had no rows by which it could be known again here");
+        }
+        for seen in sightings {
+            context.terminal.say(&format!(
+                "here {} of {} of {} that the plan remembers stand as it saw them",
+                seen.same,
+                plural(seen.rows as u64, "row"),
+                seen.table
+            ));
+        }
+        otherwise.push_str(&format!(
+            " --live {} --expect-target {}",
+            shell_word(here.location()),
+            shell_word(here.database())
+        ));
+    }
+    let rows = plural(plan.rows(), "row");
+    let what = match header.tables.iter().all(|t| t.op == Op::Delete) {
+        true => format!("delete {rows} from"),
+        false => format!("write {rows} to"),
+    };
+    confirm(&context.terminal, order.writing, &here, &what, &otherwise)
 }
 
 /// The days of each written text column, before and after, over a plan's batches.

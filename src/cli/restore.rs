@@ -3,8 +3,9 @@
 use clap::Args;
 
 use crate::cli::args::{Format, Selection, Sides, Writing};
+use crate::cli::plans::{self, Order};
 use crate::cli::sides::open_sides;
-use crate::cli::{Context, block_on, plans};
+use crate::cli::{Context, block_on};
 use crate::diff::pair::{PairOptions, TablePair, pair_tables};
 use crate::error::{Error, Result};
 use crate::model::side::Side;
@@ -74,13 +75,20 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
         limit: args.selection.limit,
     };
     let title = title(&pairs.pairs, args);
-    let mut draft = plans::draft(context, "restore", title, &args.writing).await?;
+    let mut draft = plans::draft(context, &sides, "restore", title, &args.writing).await?;
     let progress = context.terminal.progress();
     plan_restore(&sides.mount, wanted, &all, &options, &mut draft, progress).await?;
     let plan = draft.finish(&sides.mount).await?;
     // The reading snapshot ends before anything is written.
     sides.release().await?;
-    plans::settle(context, plan, &args.writing, args.format, &sides.from).await
+    let order = Order {
+        writing: &args.writing,
+        live: None,
+        resume: false,
+        format: args.format,
+        from: &sides.from,
+    };
+    plans::settle(context, plan, &order).await
 }
 
 /// The selection in words.

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use crate::cli::args::{Format, Writing};
-use crate::cli::{Context, block_on, plans};
+use crate::cli::plans::{self, Order};
+use crate::cli::{Context, block_on};
 use crate::error::Result;
 use crate::report::sides::Provenance;
 use crate::undo;
@@ -17,6 +18,10 @@ pub struct UndoArgs {
     /// Take back this operation: its id, the beginning of it, or its plan (default: the last)
     #[arg(value_name = "OPERATION")]
     pub operation: Option<String>,
+    /// Look for the operation's database here (default: where it was); one that was moved or
+    /// copied has to be named, typed when asked or with --expect-target
+    #[arg(long, value_name = "URL")]
+    pub live: Option<String>,
     /// Stop after the plan; write nothing
     #[arg(long, short = 'n')]
     pub dry_run: bool,
@@ -48,6 +53,13 @@ pub fn run(context: &Context, args: &UndoArgs) -> Result<u8> {
             expect_target: args.expect_target.clone(),
             ..Writing::default()
         };
-        plans::settle(context, plan, &writing, args.format, &Provenance::default()).await
+        let order = Order {
+            writing: &writing,
+            live: args.live.as_deref(),
+            resume: false,
+            format: args.format,
+            from: &Provenance::default(),
+        };
+        plans::settle(context, plan, &order).await
     })
 }

@@ -47,10 +47,12 @@ async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> 
         Some(name) => state.find(name).await?,
         None => state.latest().await?,
     };
-    let target = &plan.header().binding.target;
-    let source = open_live_side(args.live.as_deref().unwrap_or(target.location())).await?;
+    let operation = plan.operation().await?;
+    let wrote = operation.as_ref().map_or(&plan.header().binding.target, |o| &o.target);
+    let source = open_live_side(args.live.as_deref().unwrap_or(wrote.location())).await?;
     let progress = context.terminal.progress();
-    let report = verify_operation(&plan, source.as_ref(), progress.as_ref()).await;
+    let elsewhere = args.live.is_some();
+    let report = verify_operation(&plan, source.as_ref(), elsewhere, progress.as_ref()).await;
     source.release().await?;
     let report = report?;
     let mut out = context.terminal.report(args.format == Format::Table, None)?;

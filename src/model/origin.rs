@@ -1,5 +1,7 @@
 //! Where rows come from: what a screen names, and what a plan is bound to.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::value::hex;
@@ -24,8 +26,12 @@ pub struct Origin {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "engine", rename_all = "lowercase")]
 pub enum Identity {
-    /// A SQLite file, by device and inode.
+    /// A SQLite file, by host, device and inode: the file format itself holds nothing that
+    /// tells a database from its copy.
     Sqlite {
+        /// The host's name.
+        #[serde(default)]
+        host: String,
         /// The device.
         dev: u64,
         /// The inode.
@@ -60,9 +66,9 @@ impl Identity {
     pub fn same(&self, other: &Identity) -> bool {
         match (self, other) {
             (
-                Identity::Sqlite { dev, ino, .. },
-                Identity::Sqlite { dev: other_dev, ino: other_ino, .. },
-            ) => (dev, ino) == (other_dev, other_ino),
+                Identity::Sqlite { host, dev, ino, .. },
+                Identity::Sqlite { host: other_host, dev: other_dev, ino: other_ino, .. },
+            ) => (host, dev, ino) == (other_host, other_dev, other_ino),
             (
                 Identity::Postgres { system, oid, .. },
                 Identity::Postgres { system: other_system, oid: other_oid, .. },
@@ -71,6 +77,18 @@ impl Identity {
                 Identity::Mysql { server, name, .. },
                 Identity::Mysql { server: other_server, name: other_name, .. },
             ) => (server, name) == (other_server, other_name),
+            _ => false,
+        }
+    }
+
+    /// True when only what a system gives anew moved: the number of a file's device, after
+    /// a restart, or the name of its host, as a container's.
+    pub fn same_file(&self, other: &Identity) -> bool {
+        match (self, other) {
+            (
+                Identity::Sqlite { ino, path, .. },
+                Identity::Sqlite { ino: other_ino, path: other_path, .. },
+            ) => (ino, path) == (other_ino, other_path),
             _ => false,
         }
     }
@@ -108,6 +126,14 @@ impl Identity {
         }
     }
 
+    /// The host of a database that is a file.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Identity::Sqlite { host, .. } => Some(host),
+            Identity::Postgres { .. } | Identity::Mysql { .. } => None,
+        }
+    }
+
     /// A word that no other database has, fit for a file's name.
     pub fn word(&self) -> String {
         match self {
@@ -117,5 +143,13 @@ impl Identity {
                 format!("mysql-{}-{}", hex(server.as_bytes()), hex(name.as_bytes()))
             }
         }
+    }
+}
+
+/// Where it is, for a person: `/srv/prod.db on db1`, or a URL.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.location())?;
+        self.host().map_or(Ok(()), |host| write!(f, " on {host}"))
     }
 }

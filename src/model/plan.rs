@@ -86,8 +86,26 @@ pub struct Binding {
     pub backup: Option<Origin>,
     /// SHA-256 over what identifies the backup's content, hexadecimal.
     pub backup_digest: Option<String>,
+    /// Rows of live by which the database is known again in another place.
+    #[serde(default)]
+    pub witnesses: Vec<Witness>,
     /// restorekit's version.
     pub tool: String,
+}
+
+/// Some rows of one table of live as the plan saw them, without what the plan writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// The table.
+    pub table: TableName,
+    /// The key by which they are found.
+    pub key: Key,
+    /// The columns that were looked at, the key's first.
+    pub columns: Vec<Column>,
+    /// The rows' keys as an image of the plan file's form, hexadecimal.
+    pub keys: String,
+    /// The digest of each row's columns, hexadecimal.
+    pub digests: Vec<String>,
 }
 
 /// The head of a plan file, its batches aside.

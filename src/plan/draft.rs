@@ -9,6 +9,7 @@ use crate::model::plan::{Batch, Binding, PlanHeader, TablePlan};
 use crate::model::side::Which;
 use crate::mount::Mount;
 use crate::plan::file::{PlanFile, PlanWriter};
+use crate::plan::witness::witnesses;
 
 /// What a person decided about a plan.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ impl Draft {
             undoes: None,
             created_at: time(o.now),
             expires_at: time(o.now + o.lifetime),
-            binding: binding(mount).await?,
+            binding: binding(mount, &self.tables).await?,
             atomic: o.atomic,
             tables: self.tables,
         };
@@ -110,13 +111,14 @@ impl Draft {
 }
 
 /// What a plan made from these sides is bound to.
-async fn binding(mount: &Mount) -> Result<Binding> {
+async fn binding(mount: &Mount, tables: &[TablePlan]) -> Result<Binding> {
     let (live, backup) = (mount.source(Which::Live), mount.source(Which::Backup));
     Ok(Binding {
         target: target(mount)?,
         live: live.origin().clone(),
         backup: Some(backup.origin().clone()),
         backup_digest: backup.digest().await?,
+        witnesses: witnesses(mount, tables).await?,
         tool: env!("CARGO_PKG_VERSION").into(),
     })
 }

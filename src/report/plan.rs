@@ -9,7 +9,7 @@ use crate::model::plan::{Op, PlanHeader, Skipped, TablePlan};
 use crate::report::histogram::{self, Days};
 use crate::report::json;
 use crate::report::sides::{Provenance, Screen, sides};
-use crate::report::text::{Style, Tone, ago_text, count, escape, plural};
+use crate::report::text::{Style, Tone, ago_text, count, escape, plural, shell_word};
 
 /// The days of one column, before and after, by table index in the plan.
 #[derive(Clone, Debug)]
@@ -167,13 +167,13 @@ pub fn reason_words(reason: &str) -> &str {
     }
 }
 
-/// The line that says what to type next, after a dry run.
+/// The line that says what to type next, after a dry run; `name` is the plan's id or file.
 pub fn next(out: &mut dyn Write, plan: &PlanHeader, name: &str) -> Result<()> {
     let rows: u64 = plan.tables.iter().map(|t| t.rows).sum();
     if rows == 0 {
         writeln!(out, "nothing to do: {} to write", plural(0, "row"))?;
     } else {
-        writeln!(out, "nothing written.  next: restorekit apply {name}")?;
+        writeln!(out, "nothing written.  next: restorekit apply {}", shell_word(name))?;
     }
     Ok(())
 }
@@ -239,10 +239,16 @@ pub(crate) mod tests {
             created_at: "2024-03-18T02:59:00-04:00".into(),
             expires_at: "2024-03-19T02:59:00-04:00".into(),
             binding: Binding {
-                target: Identity::Sqlite { dev: 1, ino: 2, path: "/srv/prod.db".into() },
+                target: Identity::Sqlite {
+                    host: "h".into(),
+                    dev: 1,
+                    ino: 2,
+                    path: "/srv/prod.db".into(),
+                },
                 live,
                 backup: Some(backup),
                 backup_digest: None,
+                witnesses: vec![],
                 tool: "0.1.0".into(),
             },
             atomic: false,

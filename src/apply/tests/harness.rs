@@ -159,6 +159,7 @@ impl Lab {
                 },
                 backup: None,
                 backup_digest: None,
+                witnesses: vec![],
                 tool: "0.1.0".into(),
             },
             atomic: false,
@@ -188,7 +189,12 @@ impl Lab {
 pub(super) fn identity(path: &Path) -> Identity {
     use std::os::unix::fs::MetadataExt;
     let about = std::fs::metadata(path).unwrap();
-    Identity::Sqlite { dev: about.dev(), ino: about.ino(), path: path.display().to_string() }
+    Identity::Sqlite {
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        dev: about.dev(),
+        ino: about.ino(),
+        path: path.display().to_string(),
+    }
 }
 
 /// A batch's rows of both images.

@@ -1,9 +1,10 @@
 //! Plans and targets that are refused, with nothing written.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 
 use super::harness::{Lab, Step, identity, int, raw, run};
-use crate::apply::apply;
+use crate::apply::{ApplyOptions, apply};
 use crate::error::Kind;
 use crate::model::value::Value;
 use crate::plan::file::PlanFile;
@@ -36,6 +37,36 @@ async fn w1_a_plan_for_another_database_is_refused() {
     let live = identity(&other.live());
     let plan = lab.plan_with("aaaaaa", 5, insert(), |h| h.binding.target = live).await;
     refused(&lab, &plan, "another database").await;
+}
+
+#[tokio::test]
+async fn w1_a_stopped_plan_goes_on_where_only_the_device_got_another_number() {
+    let lab = Lab::new(TABLE).await;
+    let plan = lab.plan("aaaaaa", 5, insert()).await;
+    let options = lab.options();
+    options.cancel.store(true, Ordering::Relaxed);
+    assert!(lab.apply_with(&plan, &options).await.unwrap().stopped);
+    plan.close().await.unwrap();
+    let begun_with = async |member: &str, value: u64| {
+        let connection = raw(&lab.plan_path("aaaaaa"), false).await;
+        run(
+            &connection,
+            &format!("update operation set target = json_set(target, '$.{member}', {value})"),
+        );
+        connection.close().await.unwrap();
+        PlanFile::open(&lab.plan_path("aaaaaa")).await.unwrap()
+    };
+    let elsewhere = ApplyOptions { elsewhere: true, ..lab.resuming() };
+    let plan = begun_with("dev", 99).await;
+    let e = lab.apply_with(&plan, &lab.resuming()).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    plan.close().await.unwrap();
+    let plan = begun_with("ino", 99).await;
+    let e = lab.apply_with(&plan, &elsewhere).await.unwrap_err();
+    assert!(e.to_string().contains("begun already"), "{e}");
+    plan.close().await.unwrap();
+    let plan = begun_with("ino", std::fs::metadata(lab.live()).unwrap().ino()).await;
+    assert_eq!(lab.apply_with(&plan, &elsewhere).await.unwrap().tables[0].written, 20);
 }
 
 #[tokio::test]

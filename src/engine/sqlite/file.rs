@@ -70,9 +70,10 @@ impl DatabaseFile {
         Self { shown: shown.to_owned(), ..self }
     }
 
-    /// Device, inode and canonical path.
+    /// Host, device, inode and canonical path.
     pub(crate) fn identity(&self) -> Identity {
         Identity::Sqlite {
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
             dev: self.metadata.dev(),
             ino: self.metadata.ino(),
             path: self.path.to_string_lossy().into_owned(),

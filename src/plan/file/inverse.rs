@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::model::origin::Identity;
 use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
 use crate::plan::file::image;
 use crate::plan::file::{BatchState, PlanFile, PlanWriter};
@@ -18,6 +19,8 @@ pub struct Renewal {
     pub title: String,
     /// The operation it undoes.
     pub undoes: String,
+    /// The database that the operation wrote to.
+    pub target: Identity,
     /// When it was made, RFC 3339.
     pub created_at: String,
     /// When it expires, RFC 3339.
@@ -70,6 +73,10 @@ impl PlanFile {
         binding.backup = None;
         binding.backup_digest = None;
         binding.tool = renewal.tool;
+        if !binding.target.same(&renewal.target) {
+            binding.live.location = renewal.target.location().to_owned();
+            binding.target = renewal.target;
+        }
         writer
             .finish(PlanHeader {
                 id: renewal.id,

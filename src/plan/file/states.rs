@@ -5,6 +5,7 @@ use sqlx::{Connection, Row};
 
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
+use crate::model::origin::Identity;
 use crate::model::receipt::Receipt;
 use crate::plan::file::{PlanFile, altered, json, parse};
 
@@ -123,6 +124,8 @@ pub struct Operation {
     pub id: String,
     /// When it began, RFC 3339.
     pub started_at: String,
+    /// The database that it wrote to.
+    pub target: Identity,
     /// What it did; `None` while it is not done.
     pub receipt: Option<Receipt>,
 }
@@ -135,26 +138,34 @@ impl PlanFile {
     /// The operation that began to apply this plan, if any.
     pub async fn operation(&self) -> Result<Option<Operation>> {
         let mut connection = self.connection.lock().await;
-        let row = sqlx::query("select receipt, id, started_at from operation")
+        let row = sqlx::query("select target, receipt, id, started_at from operation")
             .fetch_optional(&mut *connection)
             .await
             .map_err(|e| self.trouble("could not be read", e))?;
         let Some(row) = row else { return Ok(None) };
         let damaged = |e: sqlx::Error| altered(&self.path).because(e);
-        let receipt: Option<String> = row.try_get(0).map_err(damaged)?;
+        let receipt: Option<String> = row.try_get(1).map_err(damaged)?;
+        let receipt = receipt.map(|r| serde_json::from_str(&r)).transpose();
         Ok(Some(Operation {
-            id: row.try_get(1).map_err(damaged)?,
-            started_at: row.try_get(2).map_err(damaged)?,
-            receipt: receipt.map(|_| parse(&self.path, &row)).transpose()?,
+            id: row.try_get(2).map_err(damaged)?,
+            started_at: row.try_get(3).map_err(damaged)?,
+            target: parse(&self.path, &row)?,
+            receipt: receipt.map_err(|e| altered(&self.path).because(e))?,
         }))
     }
 
-    /// Begins the operation, durably. A plan has one operation only.
-    pub async fn begin_operation(&self, id: &str, started_at: &str) -> Result<()> {
+    /// Begins the operation on a database, durably. A plan has one operation only.
+    pub async fn begin_operation(
+        &self,
+        id: &str,
+        started_at: &str,
+        target: &Identity,
+    ) -> Result<()> {
         let mut connection = self.connection.lock().await;
-        sqlx::query("insert into operation values (1, ?, ?, null)")
+        sqlx::query("insert into operation values (1, ?, ?, null, ?)")
             .bind(id)
             .bind(started_at)
+            .bind(json(target)?)
             .execute(&mut *connection)
             .await
             .map(drop)

@@ -48,7 +48,7 @@ fn header(op: Op) -> PlanHeader {
         created_at: "2026-11-23T12:00:00+00:00".into(),
         expires_at: "2026-11-24T12:00:00+00:00".into(),
         binding: Binding {
-            target: Identity::Sqlite { dev: 1, ino: 2, path: "/live.db".into() },
+            target: Identity::Sqlite { host: "h".into(), dev: 1, ino: 2, path: "/live.db".into() },
             live: Origin {
                 location: "live.db".into(),
                 kind: "SQLite database".into(),
@@ -57,6 +57,7 @@ fn header(op: Op) -> PlanHeader {
             },
             backup: None,
             backup_digest: Some("00".into()),
+            witnesses: vec![],
             tool: "0.1.0".into(),
         },
         atomic: false,
@@ -146,7 +147,9 @@ async fn w12_a_plan_is_private_and_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plans/7f3a2c.rkplan");
     let file = plan(&path, Op::Insert).await;
-    file.begin_operation("01J", "2026-11-23T12:00:00Z").await.unwrap();
+    file.begin_operation("01J", "2026-11-23T12:00:00Z", &file.header().binding.target)
+        .await
+        .unwrap();
     file.record(&[(0, &BatchRecord::default(), Some(&[]))]).await.unwrap();
     file.close().await.unwrap();
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
@@ -250,8 +253,14 @@ async fn states_and_conflicts_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.rkplan");
     let file = plan(&path, Op::Insert).await;
-    file.begin_operation("01J", "2026-11-23T12:00:00Z").await.unwrap();
-    assert!(file.begin_operation("01K", "2026-11-23T12:00:00Z").await.is_err());
+    file.begin_operation("01J", "2026-11-23T12:00:00Z", &file.header().binding.target)
+        .await
+        .unwrap();
+    assert!(
+        file.begin_operation("01K", "2026-11-23T12:00:00Z", &file.header().binding.target)
+            .await
+            .is_err()
+    );
     let left = |row, detail| RowConflict { row, conflict: conflict(detail) };
     let mut record = BatchRecord {
         state: BatchState::Intended,
@@ -287,6 +296,7 @@ fn renewal() -> Renewal {
         command: "undo 01J".into(),
         title: "undo".into(),
         undoes: "01J".into(),
+        target: Identity::Sqlite { host: "h".into(), dev: 1, ino: 2, path: "/live.db".into() },
         created_at: "2026-11-23T12:00:00+00:00".into(),
         expires_at: "2026-11-24T12:00:00+00:00".into(),
         tool: "0.1.0".into(),

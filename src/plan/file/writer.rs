@@ -28,7 +28,7 @@ const SCHEMA: &str = "
     create table excluded (id integer primary key, json text not null);
     create table operation (
         one integer primary key check (one = 1),
-        id text not null, started_at text not null, receipt text);
+        id text not null, started_at text not null, receipt text, target text not null);
     create table state (
         batch integer primary key, state text not null, written blob not null,
         wrote integer not null, already integer not null, conflicts integer not null);

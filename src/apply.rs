@@ -64,7 +64,8 @@ impl ApplyOptions {
 /// # Errors
 /// `Refused` when the target is neither that database nor a copy of it.
 pub async fn place(plan: &PlanFile, target: &mut dyn Target) -> Result<Place> {
-    binding::place(plan.header(), plan.operation().await?.as_ref(), target).await
+    let here = target.identity().await?;
+    binding::place(plan.header(), plan.operation().await?.as_ref(), &here, target).await
 }
 
 /// Applies a plan. Running it again after it is done writes nothing.
@@ -85,9 +86,8 @@ pub async fn apply(
     let header = plan.header();
     let operation = plan.operation().await?;
     let here = target.identity().await?;
-    if binding::place(header, operation.as_ref(), target).await? != Place::Planned
-        && !options.elsewhere
-    {
+    let place = binding::place(header, operation.as_ref(), &here, target).await?;
+    if place != Place::Planned && !options.elsewhere {
         return Err(binding::another(header, &here));
     }
     let _lock = lock::Lock::take(&options.locks, &here)?;

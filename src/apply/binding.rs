@@ -18,12 +18,8 @@ pub enum Place {
     /// On another file, or on another host. The planned tables are declared alike there, and
     /// most of the rows that the plan remembers stand there as it saw them: it is that
     /// database moved, or a copy. Only a person can tell which.
-    Elsewhere {
-        /// The database.
-        here: Identity,
-        /// What was looked for, a table each; none when live had no rows.
-        sightings: Vec<Sighting>,
-    },
+    /// What was looked for stands with it, a table each; nothing when live had no rows.
+    Elsewhere(Vec<Sighting>),
 }
 
 /// Tells where a plan would be applied.
@@ -34,14 +30,14 @@ pub enum Place {
 pub(crate) async fn place(
     header: &PlanHeader,
     operation: Option<&Operation>,
+    here: &Identity,
     target: &mut dyn Target,
 ) -> Result<Place> {
-    let here = target.identity().await?;
     let bound = operation.map_or(&header.binding.target, |o| &o.target);
     if here.same(bound) {
         return Ok(Place::Planned);
     }
-    if let Some(operation) = operation.filter(|o| o.receipt.is_some() || !o.target.same_file(&here))
+    if let Some(operation) = operation.filter(|o| o.receipt.is_some() || !o.target.same_file(here))
     {
         let how = if operation.receipt.is_some() { "applied already" } else { "begun already" };
         return Err(Error::refused(format!(
@@ -59,7 +55,7 @@ pub(crate) async fn place(
         sightings.push(sight(target, witness).await?);
     }
     match sightings.iter().find(|s| !s.holds()) {
-        None => Ok(Place::Elsewhere { here, sightings }),
+        None => Ok(Place::Elsewhere(sightings)),
         Some(odd) => Err(Error::refused(format!(
             "plan {} was made for another database than {}: of {} rows of {} that it remembers, \
              {} stand there",

@@ -200,7 +200,7 @@ async fn ask(
         otherwise.push_str(" --resume");
     }
     let here = target.identity().await?;
-    if let Place::Elsewhere { sightings, .. } = place(plan, target).await? {
+    if let Place::Elsewhere(sightings) = place(plan, target).await? {
         context.terminal.say(&format!("planned for {}", header.binding.target));
         if sightings.is_empty() {
             context.terminal.say("it had no rows by which it could be known again here");

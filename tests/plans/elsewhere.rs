@@ -47,7 +47,7 @@ impl Case {
 
 /// What a target's remembered rows gave: table, rows, those that stand the same.
 fn sightings(place: Place) -> Vec<(String, usize, usize)> {
-    let Place::Elsewhere { sightings, .. } = place else { panic!("{place:?}") };
+    let Place::Elsewhere(sightings) = place else { panic!("{place:?}") };
     sightings.into_iter().map(|s| (s.table, s.rows, s.same)).collect()
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use arrow::array::{Array, BinaryArray};
 
 use crate::error::{Error, Result};
-use crate::fit::affinity::{Numeral, numeral, stored};
+use crate::fit::affinity::{Numeral, doubtful, numeral, stored};
 use crate::fit::carry::{Carried, CarrierBuilder};
 use crate::fit::foreign::is_null_word;
 use crate::fit::moment::{self, Moment};
@@ -63,6 +63,11 @@ impl Tag {
         Tag::OwnBlob,
     ];
 
+    /// True for the cells of a snapshot of ours, whose numbers come back bit by bit.
+    fn is_own(self) -> bool {
+        matches!(self, Tag::OwnNumber | Tag::OwnReal | Tag::OwnText | Tag::OwnBlob)
+    }
+
     fn of(byte: u8) -> Option<Self> {
         Tag::ALL.into_iter().find(|tag| *tag as u8 == byte)
     }
@@ -107,8 +112,10 @@ pub fn fit(
         scratch.clear();
         match fitter.value(tag, payload, &mut scratch) {
             Ok((value, habit)) => {
+                let number = matches!(value, ValueRef::Int(_) | ValueRef::Real(_));
+                let far = number && !tag.is_own() && doubtful(payload);
                 out.push(value);
-                if let Some(habit) = habit {
+                for habit in habit.into_iter().chain(far.then_some(Habit::NearestDouble)) {
                     match counts.iter_mut().find(|(known, _)| *known == habit) {
                         Some((_, count)) => *count += 1,
                         None => counts.push((habit, 1)),

@@ -8,7 +8,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 
 use crate::error::Result;
-use crate::fit::affinity::{Numeral, numeral, stored};
+use crate::fit::affinity::{Numeral, doubtful, numeral, stored};
 use crate::fit::carry::{Carried, CarrierBuilder};
 use crate::fit::moment::{self, Moment, Written};
 use crate::fit::notes::Habit;
@@ -106,7 +106,7 @@ fn text(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
     }
     let mut out = CarrierBuilder::new(column.carrier, texts.len());
     let mut scratch = Vec::new();
-    let (mut words, mut integers) = (0, 0);
+    let (mut words, mut integers, mut far) = (0, 0, 0);
     for (row, value) in texts.iter().enumerate() {
         let Some(value) = value else {
             out.push(ValueRef::Null);
@@ -122,9 +122,10 @@ fn text(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
                 && let Some(Numeral::Real(r)) = numeral(value.as_bytes())
             {
                 match number::float(r, column) {
-                    Some(value) => {
-                        integers += usize::from(matches!(value, ValueRef::Int(_)));
-                        out.push(value);
+                    Some(fitted) => {
+                        integers += usize::from(matches!(fitted, ValueRef::Int(_)));
+                        far += usize::from(doubtful(value.as_bytes()));
+                        out.push(fitted);
                         continue;
                     }
                     None => return Err(place.unfit(row, number::describe(r))),
@@ -132,10 +133,15 @@ fn text(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
             }
         }
         match stored(ValueRef::Text(value.as_bytes()), column.affinity, &mut scratch) {
-            Ok(value) => out.push(value),
+            Ok(fitted) => {
+                let number = matches!(fitted, ValueRef::Int(_) | ValueRef::Real(_));
+                far += usize::from(number && doubtful(value.as_bytes()));
+                out.push(fitted);
+            }
             Err(_) => return Err(place.unfit(row, "text")),
         }
     }
+    place.tally.add(&column.name, Habit::NearestDouble, far);
     place.tally.add(&column.name, Habit::WordForNull, words);
     place.tally.add(&column.name, Habit::FloatForInteger, integers);
     Ok(out.finish())

@@ -39,6 +39,9 @@ pub enum Habit {
     NestedJson,
     /// A JSON row without this member, taken as NULL.
     MemberMissing,
+    /// A numeral whose nearest double SQLite's own reading may miss
+    /// ([`doubtful`](crate::fit::affinity::doubtful)).
+    NearestDouble,
 }
 
 impl fmt::Display for Habit {
@@ -59,6 +62,10 @@ impl fmt::Display for Habit {
             Habit::EmptyForNull => "an unquoted empty field, read as NULL: was it empty text?",
             Habit::NestedJson => "nested JSON, read as its compact text",
             Habit::MemberMissing => "a row without this member, read as NULL",
+            Habit::NearestDouble => {
+                "a long or far numeral, read as its nearest double; the same text written by SQLite \
+                 can differ in the last of 17 digits"
+            }
         })
     }
 }

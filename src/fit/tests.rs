@@ -293,6 +293,31 @@ fn t5_json_numbers_never_pass_through_a_double() {
 }
 
 #[test]
+fn t5_a_numeral_that_sqlite_may_round_otherwise_is_its_nearest_double_and_told() {
+    let habits = FileHabits::default();
+    let far = "33.22450151e-92";
+    let nearest = [Value::Real(3.322450151e-91), Value::Real(1.5)];
+    for tag in [Tag::Bare, Tag::Quoted, Tag::Str, Tag::Number] {
+        for column in [real(), decimal()] {
+            let two = [Some((tag, far)), Some((tag, "1.5"))];
+            let (got, tally) = cells(&two, &habits, &column).unwrap();
+            assert_eq!(got, nearest, "{tag:?}");
+            assert_eq!(tally.count("c", Habit::NearestDouble), 1, "{tag:?}");
+        }
+    }
+    let (_, tally) = cells(&[Some((Tag::Bare, far))], &habits, &text()).unwrap();
+    assert!(tally.is_empty());
+    // Our own numbers come back bit by bit, there is nothing to tell.
+    let (got, tally) = cells(&[Some((Tag::OwnNumber, far))], &habits, &real()).unwrap();
+    assert_eq!((&got[..], tally.is_empty()), (&nearest[..1], true));
+    for column in [real(), int()] {
+        let (got, tally) = fit(a(StringArray::from(vec![far, "1.5"])), &column).unwrap();
+        assert_eq!(got, nearest);
+        assert_eq!(tally.count("c", Habit::NearestDouble), 1);
+    }
+}
+
+#[test]
 fn t5_epoch_milliseconds_and_iso_text_take_lives_form() {
     let millis = FileHabits { millis: ["c".to_owned()].into(), ..FileHabits::default() };
     let column = time(Fraction::Fixed(6));

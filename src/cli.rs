@@ -136,6 +136,7 @@ pub fn main() -> ExitCode {
         }
     };
     let terminal = Terminal::look(&cli.global);
+    failure::tell_panics(terminal);
     trace(&cli.global);
     warn_of_passwords(&terminal);
     match run(terminal, cli) {

@@ -213,6 +213,35 @@ fn w9_a_flipped_byte_of_parquet_is_damaged() {
     }
 }
 
+/// Bytes of a page, where a flip makes the decoder panic: it is told as damage, once, and not as
+/// a fault of the program.
+#[test]
+fn w7_a_decoder_that_panics_is_damage_and_says_nothing_itself() {
+    let case = Case::new();
+    let fixture = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pandas");
+        std::fs::read(folder.join(name)).unwrap()
+    };
+    case.write("people.db", fixture("live.sqlite"));
+    let whole = fixture("loose/indexed.parquet");
+    let mut panics = 0;
+    for at in [346, 755, 757, 3854, 3856] {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0xff;
+        case.write("loose/people.parquet", &flipped);
+        let run = case.fails(
+            "diff --live people.db --backup loose",
+            7,
+            &["backup", "people.parquet", "damaged"],
+        );
+        panics += usize::from(run.stderr.contains("its decoder stopped"));
+        for noise in ["panicked", "RUST_BACKTRACE", "fault"] {
+            assert!(!run.stderr.contains(noise), "byte {at}: {}", run.stderr);
+        }
+    }
+    assert!(panics > 0, "none of these panics any more: look for bytes that do");
+}
+
 #[test]
 fn a_snapshot_whose_manifest_lies_is_damaged() {
     let case = Case::new();

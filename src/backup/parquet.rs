@@ -22,8 +22,9 @@ use parquet::file::reader::ChunkReader;
 
 use crate::backup::dress::{Dress, Pair};
 use crate::backup::file::BackupFile;
-use crate::backup::guard::{Meter, caught, too_large};
+use crate::backup::guard::{Meter, caught};
 use crate::backup::keys::KeyIndex;
+use crate::backup::text::decompress::too_large;
 use crate::backup::text::{Limits, Staged};
 use crate::error::{Error, Result};
 use crate::fit::foreign::{is_plain, natural_carrier};
@@ -65,7 +66,7 @@ impl ParquetTable {
         let groups = metadata.metadata().row_groups();
         let bytes: u64 = groups.iter().map(|g| g.total_byte_size().max(0) as u64).sum();
         if bytes > limits.max_expanded_bytes {
-            return Err(too_large(file.path(), &limits));
+            return Err(too_large(file.path(), limits.expanded_words()));
         }
         let rows: u64 = groups.iter().map(|g| g.num_rows().max(0) as u64).sum();
         let told = metadata.metadata().file_metadata().num_rows();

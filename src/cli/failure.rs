@@ -1,9 +1,13 @@
 //! How a failure is told: what failed, why, and the next command to type.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::error::Error as StdError;
 use std::io;
+use std::panic::{self, Location};
 
+use crate::backup::guard::is_guarded;
 use crate::cli::secret::redact;
+use crate::cli::terminal::Terminal;
 use crate::error::{Error, Kind};
 use crate::report::text::{Style, Tone, escape_lines};
 
@@ -65,6 +69,30 @@ pub fn lines(error: &Error, style: Style) -> String {
     out
 }
 
+/// From now on a panic is told as a fault of the program, without the passwords that its words
+/// may carry; one of a backup's decoder is not, since it becomes an error of that backup.
+pub fn tell_panics(terminal: Terminal) {
+    panic::set_hook(Box::new(move |info| {
+        if is_guarded() {
+            return;
+        }
+        let words = info.payload_as_str().unwrap_or("without a word");
+        let fault = fault(words, info.location());
+        terminal.line(lines(&fault, terminal.err).trim_end());
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            terminal.line(&trace.to_string());
+        }
+    }));
+}
+
+fn fault(words: &str, place: Option<&Location<'_>>) -> Error {
+    let place = place.map(|at| format!(", at {at}")).unwrap_or_default();
+    Error::failed(format!("a fault in restorekit itself: {words}{place}"))
+        .hint("RUST_BACKTRACE=1 before the command shows where; please report it")
+        .hint("batches are written wholly or not at all: restorekit log says which were")
+}
+
 /// Hides the passwords of URLs inside a text.
 fn redact_words(text: &str) -> String {
     let split = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
@@ -92,6 +120,17 @@ mod tests {
           caused by: no route
           help: restorekit inspect backup/
         ");
+    }
+
+    #[test]
+    fn w2_a_fault_of_ours_shows_no_password() {
+        let told = lines(&fault("at mysql://u:hunter2@h/d\x1b[2J", None), Style::plain());
+        assert!(
+            told.starts_with("error: a fault in restorekit itself: at mysql://u:***@h/d"),
+            "{told}"
+        );
+        assert!(!told.contains("hunter2") && !told.contains('\x1b'), "{told}");
+        assert!(told.contains("restorekit log"), "{told}");
     }
 
     #[test]

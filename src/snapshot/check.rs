@@ -9,7 +9,6 @@ mod order;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::backup::guard::caught;
 use crate::backup::manifest::{FileFormat, ManifestFile, ManifestTable};
 use crate::error::{Error, Result};
 use crate::progress::Progress;
@@ -99,13 +99,8 @@ fn file_check(
     file: &ManifestFile,
     progress: &dyn Progress,
 ) -> FileCheck {
-    // decoders panic on some damaged files; that too is damage
-    let read = catch_unwind(AssertUnwindSafe(|| read_back(folder, table, file, progress)));
-    let damage = match read {
-        Ok(Ok(())) => None,
-        Ok(Err(e)) => Some(e.to_string()),
-        Err(_) => Some("its decoder gave up on the bytes".into()),
-    };
+    let read = caught(Path::new(&file.path), || read_back(folder, table, file, progress));
+    let damage = read.err().map(|e| e.to_string());
     FileCheck {
         path: file.path.clone(),
         table: table.name.to_string(),

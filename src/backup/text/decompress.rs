@@ -39,6 +39,11 @@ impl Limits {
     pub fn expanded(max_expanded_bytes: u64) -> Self {
         Self { max_expanded_bytes, max_ratio: u64::MAX }
     }
+
+    /// The cap on the size, in words.
+    pub(crate) fn expanded_words(&self) -> String {
+        format!("{} bytes", self.max_expanded_bytes)
+    }
 }
 
 /// How a file is compressed.
@@ -110,6 +115,12 @@ pub fn open_regular(path: &Path, root: Option<&Path>) -> Result<File> {
         return Err(not_regular(path));
     }
     Ok(file)
+}
+
+/// The error for a file that expands past a cap: `excess` is the cap, in words.
+pub(crate) fn too_large(path: &Path, excess: String) -> Error {
+    Error::refused(format!("backup file {} expands to more than {excess}", path.display()))
+        .hint("raise the cap with --max-expanded-bytes N if the file is trusted")
 }
 
 fn not_regular(path: &Path) -> Error {
@@ -196,14 +207,13 @@ impl TextReader {
     fn check_limits(&self) -> Result<()> {
         let ratio = self.expanded / self.consumed.load(Relaxed).max(1);
         let excess = if self.expanded > self.limits.max_expanded_bytes {
-            format!("{} bytes", self.limits.max_expanded_bytes)
+            self.limits.expanded_words()
         } else if self.expanded > RATIO_FROM && ratio > self.limits.max_ratio {
             format!("{} times its size", self.limits.max_ratio)
         } else {
             return Ok(());
         };
-        Err(Error::refused(format!("{} expands to more than {excess}", self.path.display()))
-            .hint("if it is no bomb, name the size it may have: --max-expanded 200GiB"))
+        Err(too_large(&self.path, excess))
     }
 }
 

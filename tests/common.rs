@@ -2,8 +2,10 @@
 //! databases compared by the shell's own words.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::SystemTime;
 
 use tempfile::TempDir;
 
@@ -16,6 +18,17 @@ impl Sandbox {
     /// An empty sandbox.
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// An empty sandbox in memory, where there is some: for many writes that each wait for
+    /// the disk. What a kill leaves behind is the same.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let folder = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        Self { folder: folder.unwrap() }
     }
 
     /// A path below the sandbox.
@@ -51,6 +64,20 @@ impl Sandbox {
     /// Runs SQL in the sqlite3 shell on a database of the sandbox, made when missing.
     pub fn sqlite(&self, database: &str, sql: &str) -> String {
         sqlite(&self.path(database), sql)
+    }
+
+    /// Runs a script of SQL and of the shell's own commands.
+    #[track_caller]
+    pub fn sqlite_script(&self, database: &str, script: &str) {
+        let mut shell = Command::new("sqlite3")
+            .args(["-batch", "-bail"])
+            .arg(self.path(database))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        shell.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(shell.wait().unwrap().success(), "{script}");
     }
 
     /// Everything a database holds, table by table: each cell's storage class and bytes in
@@ -101,6 +128,33 @@ impl Run {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|e| panic!("{e} in stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr))
     }
+}
+
+/// A small generator (Knuth's MMIX constants); its seed stands in every message.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number from 0 to `n`, without it.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 33) % n
+    }
+
+    /// One of these.
+    pub fn of<'a, T: ?Sized>(&mut self, choices: &[&'a T]) -> &'a T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+}
+
+/// A number from the environment, to repeat or prolong a test.
+pub fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// The seed of a random test: `RESTOREKIT_SEED`, else the clock.
+pub fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    number("RESTOREKIT_SEED").unwrap_or(now.as_micros() as u64)
 }
 
 /// Runs SQL in the sqlite3 shell.

@@ -6,5 +6,6 @@ mod chinook;
 #[allow(dead_code, unreachable_pub)]
 mod common;
 mod house;
+mod kills;
 mod plans;
 mod row_diff;

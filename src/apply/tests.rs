@@ -3,7 +3,6 @@
 mod conflicts;
 mod faults;
 mod harness;
-mod kills;
 mod model;
 mod refusals;
 mod undoing;

@@ -18,6 +18,10 @@ fmt:
 kills N="2000":
     RESTOREKIT_KILLS={{N}} cargo test --locked kill -- --nocapture
 
+# more random cases against the model than the suite tries
+model N="1000":
+    RESTOREKIT_CASES={{N}} cargo test --locked --test suite model -- --nocapture
+
 # restorekit beside the floor and its peers, as ratios from one run (see benches/README.md)
 bench ROWS="1000000":
     benches/run.sh {{ROWS}}

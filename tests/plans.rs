@@ -21,6 +21,7 @@ use restorekit::plan::patch::{PatchOptions, plan_patch};
 use restorekit::plan::restore::{RestoreOptions, Wanted, plan_restore};
 use restorekit::progress::silent;
 use restorekit::registry::{open_backup, open_live, open_target};
+use restorekit::select::Predicate;
 use restorekit::undo::undo;
 
 use crate::common::Sandbox;
@@ -112,11 +113,25 @@ impl Case {
         self.restore_from("backup.db", ask, options).await
     }
 
+    async fn restore_where(&self, sql: &str, ask: &Ask) -> Result<PlanFile> {
+        self.restore_rows("backup.db", ask, &RestoreOptions::default(), Some(sql)).await
+    }
+
     async fn restore_from(
         &self,
         backup: &str,
         ask: &Ask,
         options: &RestoreOptions,
+    ) -> Result<PlanFile> {
+        self.restore_rows(backup, ask, options, None).await
+    }
+
+    async fn restore_rows(
+        &self,
+        backup: &str,
+        ask: &Ask,
+        options: &RestoreOptions,
+        sql: Option<&str>,
     ) -> Result<PlanFile> {
         let mount = self.mount(backup).await;
         let wanted = Self::pairs(&mount, ask).await?;
@@ -126,7 +141,12 @@ impl Case {
                 all.push(pair);
             }
         }
-        let wanted = wanted.into_iter().map(|pair| Wanted { pair, predicate: None }).collect();
+        let wanted = wanted.into_iter().map(|pair| {
+            let schema = Side { backup: &*pair.schema.backup, live: &*pair.schema.live };
+            let predicate = sql.map(|sql| Predicate::parse(sql, schema).unwrap());
+            Wanted { pair, predicate }
+        });
+        let wanted = wanted.collect();
         let mut draft = self.draft(ask).await;
         plan_restore(&mount, wanted, &all, options, &mut draft, silent()).await?;
         Self::finish(draft, &mount).await

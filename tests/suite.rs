@@ -7,5 +7,6 @@ mod chinook;
 mod common;
 mod house;
 mod kills;
+mod model;
 mod plans;
 mod row_diff;

@@ -3,6 +3,5 @@
 mod conflicts;
 mod faults;
 mod harness;
-mod model;
 mod refusals;
 mod undoing;

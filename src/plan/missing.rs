@@ -17,6 +17,7 @@ use crate::model::side::Which;
 use crate::model::table::Column;
 use crate::mount::Mount;
 use crate::plan::images::{Picked, image};
+use crate::plan::proof::declares_key;
 use crate::progress::Progress;
 use crate::select::Predicate;
 
@@ -57,7 +58,9 @@ impl<'a> Missing<'a> {
                     carry.push(column);
                 }
             }
-            request.filter.backup = predicate.pushdown(Which::Backup, Change::Missing);
+            if declares_key(pair) {
+                request.filter.backup = predicate.pushdown(Which::Backup, Change::Missing);
+            }
         }
         request.carry.backup = carry;
         request.emit = Emit { missing: true, ..Emit::NONE };

@@ -4,7 +4,7 @@ use crate::diff::DiffCounts;
 use crate::diff::pair::TablePair;
 use crate::error::{Error, Result};
 use crate::model::plan::Skipped;
-use crate::model::table::KeyOrigin;
+use crate::model::table::{KeyOrigin, TableSchema};
 
 /// A key that the user named must be unique and whole on both sides before it may be
 /// written by (K1).
@@ -18,6 +18,21 @@ pub fn prove_key(pair: &TablePair, counts: &DiffCounts) -> Result<()> {
         pair.key, pair.table.live, counts.ambiguous, unkeyable
     ))
     .hint("name columns that are unique and not NULL on both sides: --key COLUMNS"))
+}
+
+/// True when the backup itself declares that no two of its rows share a key as live compares
+/// it. Else every one of its rows has to be read: a predicate that leaves out the twin of a row
+/// would make an ambiguous key look certain (K7).
+pub fn declares_key(pair: &TablePair) -> bool {
+    let alike = |name: &String| {
+        let collation = |schema: &TableSchema| schema.column(name).map(|c| c.collation.clone());
+        collation(&pair.schema.backup) == collation(&pair.schema.live)
+    };
+    let wanted = &pair.key.columns;
+    pair.schema.backup.keys.iter().any(|key| {
+        key.columns.len() == wanted.len()
+            && key.columns.iter().all(|name| wanted.contains(name) && alike(name))
+    })
 }
 
 /// Rows that a diff could not match or a predicate could not judge, as counts of a plan.

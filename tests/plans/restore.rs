@@ -210,6 +210,35 @@ async fn k1_a_named_key_is_proved_on_both_sides() {
     case.there_and_back(&plan).await;
 }
 
+/// A predicate that leaves out the twin of a row, or the same key in another case, does not
+/// make it certain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn k7_k3_a_predicate_hides_no_twin() {
+    for (live, backup, twins) in [
+        ("code text primary key", "code text", "('a', 1), ('a', 2)"),
+        ("code text collate nocase primary key", "code text primary key", "('a', 1), ('A', 2)"),
+        ("code text", "code text", "('a', 1), ('a', 2)"),
+    ] {
+        let case = Case::of(
+            &format!(
+                "create table t({backup}, w integer); insert into t values {twins}, ('b', 1);"
+            ),
+            &format!("create table t({live}, w integer);"),
+            "insert into t values ('z', 1);",
+        );
+        let key: &[&str] = if live.contains("key") { &[] } else { &["code"] };
+        let ask = Ask { key, ..Ask::of(&["t"]) };
+        let plan = case.restore_where("w = 1", &ask).await;
+        if !key.is_empty() {
+            assert_eq!(plan.unwrap_err().kind(), Kind::Refused, "{live}");
+            continue;
+        }
+        let plan = plan.unwrap();
+        assert_eq!((plan.rows(), skipped(&plan)["ambiguous_key"]), (1, 1), "{live}");
+        case.there_and_back(&plan).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn w1_the_same_database_on_both_sides_is_refused() {
     let case = Case::new(FAMILY, "delete from c;");

@@ -255,21 +255,6 @@ impl Step {
     }
 }
 
-/// A small generator (Knuth's MMIX constants); its seed is in every message.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 33) % n
-    }
-}
-
-/// A number from the environment, to repeat or prolong a test.
-pub(super) fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
 pub(super) fn int(i: i64) -> Value {
     Value::Int(i)
 }

@@ -58,8 +58,8 @@ struct Case {
 
 impl Case {
     fn new(round: u64, about: String) -> Self {
-        let kind = if round % 2 == 0 { Kind::Patch } else { Kind::Restore };
-        let journal = if round / 2 % 2 == 0 { "wal" } else { "delete" };
+        let kind = if round.is_multiple_of(2) { Kind::Patch } else { Kind::Restore };
+        let journal = if (round / 2).is_multiple_of(2) { "wal" } else { "delete" };
         let sandbox = Sandbox::in_memory();
         sandbox.sqlite(
             "old.db",

@@ -63,9 +63,9 @@ impl Case {
             let old = schema.row(random, odd);
             let mut new = old.clone();
             // A newer column is not copied from the backup.
-            for index in schema.key..schema.columns.len() {
+            for (index, cell) in new.iter_mut().enumerate().skip(schema.key) {
                 if random.below(4) == 0 || index >= schema.common() {
-                    new[index] = schema.cell(index, random, false);
+                    *cell = schema.cell(index, random, false);
                 }
             }
             // The first two rows are whole on both sides, so that a sample of either tells

@@ -38,6 +38,9 @@ use crate::progress::Progress;
 use crate::target::Target;
 use crate::verify::{self, VerifyReport};
 
+/// How often a batch is tried that deadlocks with other clients.
+const TRIES: usize = 10;
+
 /// How a plan is applied.
 #[derive(Clone, Debug)]
 pub struct ApplyOptions {
@@ -253,6 +256,7 @@ impl<'a> Run<'a> {
     async fn one(&mut self, batch: &Batch) -> Result<()> {
         let plan = self.table(batch);
         let mut left = Left::new();
+        let mut tries = 1;
         let outcome = loop {
             self.target.begin().await?;
             match attempt(self.target, plan, batch, &left).await {
@@ -260,6 +264,10 @@ impl<'a> Run<'a> {
                 Ok(Attempt::Again(more)) => {
                     self.target.rollback().await?;
                     left = more;
+                }
+                Err(e) if e.is_passing() && tries < TRIES => {
+                    self.target.rollback().await?;
+                    tries += 1;
                 }
                 Err(e) => return self.rolled_back(e).await,
             }

@@ -1,3 +1,4 @@
 //! The live systems: one folder each, with the same file names in each.
 
+pub mod mysql;
 pub mod sqlite;

@@ -49,13 +49,14 @@ pub struct Error {
     kind: Kind,
     message: String,
     hints: Vec<String>,
+    passing: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`; `message` says what failed and on which side.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), source: None }
+        Self { kind, message: message.into(), hints: Vec::new(), passing: false, source: None }
     }
 
     /// Wrong usage (exit code 2).
@@ -90,6 +91,19 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// Says that the same may well go through when it is tried again at once with a fresh
+    /// read: a deadlock, a serialization failure.
+    #[must_use]
+    pub fn passing(mut self) -> Self {
+        self.passing = true;
+        self
+    }
+
+    /// True for a failure that passes.
+    pub fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// Replaces the kind, keeping message, hints and cause.
@@ -162,6 +176,7 @@ impl Error {
                 kind: ours.kind,
                 message: ours.message.clone(),
                 hints: ours.hints.clone(),
+                passing: ours.passing,
                 source: ours.source.as_ref().map(|s| s.to_string().into()),
             };
         }

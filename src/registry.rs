@@ -4,9 +4,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::engine::sqlite;
+use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::sqlite::write::SqliteTarget;
+use crate::engine::{mysql, sqlite};
 use crate::error::{Error, Result};
+use crate::model::side::Which;
 use crate::source::Source;
 use crate::target::Target;
 
@@ -21,6 +23,8 @@ pub fn default_parallelism() -> usize {
 pub enum Location<'a> {
     /// The path of a SQLite file: a bare path, `sqlite:path` or `sqlite://path`.
     Sqlite(&'a str),
+    /// The URL of a MySQL or MariaDB database: `mysql://`, `mariadb://`.
+    Mysql(&'a str),
 }
 
 impl<'a> Location<'a> {
@@ -34,10 +38,11 @@ impl<'a> Location<'a> {
         }
         // A path may hold `://` only after a slash or in no scheme's form.
         match location.split_once("://") {
+            Some(("mysql" | "mariadb", _)) => Ok(Location::Mysql(location)),
             Some((scheme, _)) if is_scheme(scheme) => Err(Error::usage(format!(
                 "databases with the scheme {scheme}:// are not supported"
             ))
-            .hint("give the path of a SQLite file, or sqlite://path")),
+            .hint("give the path of a SQLite file, or mysql://user@host/database")),
             _ => Ok(Location::Sqlite(location)),
         }
     }
@@ -46,6 +51,7 @@ impl<'a> Location<'a> {
     pub fn path(self) -> Option<&'a Path> {
         match self {
             Location::Sqlite(path) => Some(Path::new(path)),
+            Location::Mysql(_) => None,
         }
     }
 }
@@ -63,6 +69,7 @@ pub fn is_server(location: &str) -> bool {
 pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
     match Location::parse(location)? {
         Location::Sqlite(path) => sqlite::open::live(path, parallelism).await,
+        Location::Mysql(url) => mysql::open::source(url, Which::Live, parallelism).await,
     }
 }
 
@@ -70,6 +77,7 @@ pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Sou
 pub async fn open_backup(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
     match Location::parse(location)? {
         Location::Sqlite(path) => sqlite::open::backup(path, parallelism).await,
+        Location::Mysql(url) => mysql::open::source(url, Which::Backup, parallelism).await,
     }
 }
 
@@ -79,6 +87,7 @@ pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
         Location::Sqlite(path) => {
             Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
         }
+        Location::Mysql(url) => Ok(Box::new(MysqlTarget::open(url).await?)),
     }
 }
 
@@ -112,7 +121,8 @@ mod tests {
             assert_eq!(Location::parse(location).unwrap(), Location::Sqlite(path));
             assert!(!is_server(location));
         }
-        for location in ["postgres://u:secret@h/db", "mysql://h/db"] {
+        assert!(is_server("mysql://h/db") && is_server("mariadb://h/db"));
+        for location in ["postgres://u:secret@h/db", "oracle://u:secret@h/db"] {
             let e = Location::parse(location).unwrap_err();
             assert!(!e.to_string().contains("secret"), "{e}");
         }

@@ -107,6 +107,7 @@ pub(crate) fn not_expired(header: &PlanHeader, now: DateTime<Utc>) -> Result<()>
 pub(crate) async fn same_schemas(header: &PlanHeader, target: &mut dyn Target) -> Result<()> {
     for plan in &header.tables {
         let now = target.schema(&plan.table).await?;
+        now.require_writable()?;
         let moved = moved(&plan.schema, &now);
         if !moved.is_empty() {
             return Err(Error::refused(format!(

@@ -147,6 +147,7 @@ impl ParquetTable {
             rowid_alias: None,
             without_rowid: false,
             autoincrement: false,
+            unwritable: None,
             ddl: String::new(),
         }
     }

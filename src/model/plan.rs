@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, Key, TableName, TableSchema};
 
@@ -40,6 +41,19 @@ pub struct TablePlan {
     pub skipped: Vec<Skipped>,
     /// What the engine does besides, and what was assumed: triggers, cascades, warnings.
     pub notes: Vec<String>,
+}
+
+impl TablePlan {
+    /// The key's columns as the images carry them.
+    pub fn key_columns(&self) -> Result<Vec<Column>> {
+        let columns = if self.before.is_empty() { &self.after } else { &self.before };
+        let named = self.key.columns.iter().map(|name| {
+            columns.iter().find(|c| c.name == *name).cloned().ok_or_else(|| {
+                Error::failed(format!("the plan's images of {} lack the key {name}", self.table))
+            })
+        });
+        named.collect()
+    }
 }
 
 /// A count of rows that a plan leaves alone, and why.

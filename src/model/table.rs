@@ -168,7 +168,7 @@ pub enum Zone {
     Offset,
 }
 
-/// How equal keys are found: SQLite's three built-in collations, or another by name.
+/// How equal keys are found: SQLite's three built-in collations, or an engine's by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Collation {
@@ -179,14 +179,18 @@ pub enum Collation {
     NoCase,
     /// Trailing spaces do not count.
     Rtrim,
+    /// The engine's own, for which several texts may be one key (case, accents, trailing
+    /// spaces). Rows are matched by their bytes; what the engine takes for a second row of
+    /// a key, it refuses itself.
+    Coarse(String),
     /// Any other; keys with it are refused.
     Other(String),
 }
 
 impl Collation {
     /// The form of a TEXT value that stands for all values equal to it: normalised bytes
-    /// compare as the collation does. `Other` has no such form; its bytes come back as they
-    /// are, and keys with it are refused before anyone asks.
+    /// compare as the collation does. `Coarse` and `Other` have no such form; their bytes come
+    /// back as they are, and keys with `Other` are refused before anyone asks.
     pub fn normalise<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         match self {
             Collation::NoCase if text.iter().any(u8::is_ascii_uppercase) => {
@@ -405,6 +409,9 @@ pub struct TableSchema {
     /// AUTOINCREMENT or an identity column.
     #[serde(default)]
     pub autoincrement: bool,
+    /// Why its rows can't be written, where they can't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unwritable: Option<String>,
     /// The definition as the engine prints it, with its indexes; empty for a plain file.
     pub ddl: String,
 }
@@ -419,6 +426,15 @@ impl TableSchema {
                 _ => None,
             }
         })
+    }
+
+    /// Refuses a table whose rows can't be written.
+    pub fn require_writable(&self) -> Result<()> {
+        match &self.unwritable {
+            None => Ok(()),
+            Some(why) => Err(Error::refused(format!("{} is not written to: {why}", self.name))
+                .hint("diff and sql read it all the same")),
+        }
     }
 
     /// The column of this name, or an error that lists the ones there are.

@@ -67,6 +67,7 @@ pub(crate) fn table(
             rowid_alias: None,
             without_rowid: false,
             autoincrement: false,
+            unwritable: None,
             ddl: String::new(),
         },
         rows,

@@ -2,7 +2,7 @@
 //! assumed.
 
 use crate::model::plan::Op;
-use crate::model::table::{ForeignAction, TableSchema, TriggerEvent};
+use crate::model::table::{Automatic, ForeignAction, TableSchema, TriggerEvent};
 
 /// Integer keys from here on leave an AUTOINCREMENT counter little room.
 const HUGE_ID: i64 = 1 << 62;
@@ -68,6 +68,16 @@ pub fn notes(schema: &TableSchema, op: Op, written: &[String]) -> Vec<String> {
                     generated.join(", ")
                 ));
             }
+            let held: Vec<&str> = schema
+                .columns
+                .iter()
+                .filter(|c| c.automatic == Some(Automatic::UpdateTime))
+                .filter(|c| !written.contains(&c.name))
+                .map(|c| c.name.as_str())
+                .collect();
+            if !held.is_empty() {
+                notes.push(format!("held as it is, against ON UPDATE: {}", held.join(", ")));
+            }
         }
         Op::Delete => {}
     }
@@ -91,7 +101,7 @@ pub fn unfillable<'a>(schema: &'a TableSchema, written: &[String]) -> Vec<&'a st
     schema
         .columns
         .iter()
-        .filter(|c| c.not_null && c.default.is_none() && !c.generated)
+        .filter(|c| c.not_null && c.default.is_none() && !c.generated && c.automatic.is_none())
         .filter(|c| schema.rowid_alias.as_deref() != Some(c.name.as_str()))
         .filter(|c| !written.contains(&c.name))
         .map(|c| c.name.as_str())

@@ -84,6 +84,7 @@ mod tests {
             rowid_alias: None,
             without_rowid: false,
             autoincrement: false,
+            unwritable: None,
             ddl: String::new(),
         }
     }

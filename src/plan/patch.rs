@@ -81,6 +81,7 @@ pub async fn plan_patch(
     draft: &mut Draft,
     progress: Arc<dyn Progress>,
 ) -> Result<()> {
+    pair.schema.live.require_writable()?;
     let mut compare: Vec<Side<Column>> = Vec::new();
     let targets = options
         .assignments

@@ -269,6 +269,7 @@ pub(crate) mod tests {
                     rowid_alias: None,
                     without_rowid: false,
                     autoincrement: false,
+                    unwritable: None,
                     ddl: String::new(),
                 },
                 rows: 40_655,

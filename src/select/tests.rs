@@ -37,6 +37,7 @@ fn schema() -> TableSchema {
         rowid_alias: None,
         without_rowid: false,
         autoincrement: false,
+        unwritable: None,
         ddl: String::new(),
     }
 }

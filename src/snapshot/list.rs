@@ -335,6 +335,7 @@ pub(crate) mod tests {
                     rowid_alias: None,
                     without_rowid: false,
                     autoincrement: false,
+                    unwritable: None,
                     ddl: String::new(),
                 },
                 rows: 7,

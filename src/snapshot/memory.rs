@@ -62,6 +62,7 @@ pub(super) fn table(name: &str, columns: Vec<Column>, key: usize) -> TableSchema
         rowid_alias: None,
         without_rowid: false,
         autoincrement: false,
+        unwritable: None,
         ddl: format!("create table {name}"),
     }
 }

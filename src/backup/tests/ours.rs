@@ -24,6 +24,7 @@ fn schema(name: &str, columns: Vec<Column>) -> TableSchema {
         rowid_alias: None,
         without_rowid: false,
         autoincrement: false,
+        unwritable: None,
         ddl: String::new(),
     }
 }

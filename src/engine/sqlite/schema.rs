@@ -47,6 +47,7 @@ pub(crate) fn read(
         rowid_alias,
         without_rowid: table.without_rowid,
         autoincrement,
+        unwritable: None,
         ddl,
     }))
 }

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::{Column, TableName, TableSchema};
-use crate::model::value::{Cells, EXACT, ValueRef};
+use crate::model::value::{Cells, ValueRef};
 use crate::target::{Target, Written};
 
 /// A live SQLite file that rows are written to.
@@ -160,8 +160,8 @@ impl Target for SqliteTarget {
         columns: &[Column],
         keys: &RecordBatch,
     ) -> Result<(RecordBatch, Vec<bool>)> {
-        let key = key_columns(plan)?;
-        let cells = image(keys, &key)?;
+        let key = plan.key_columns()?;
+        let cells = Cells::of(keys, &key)?;
         let sql = sql::select(&plan.table, &plan.key, columns);
         blocking(|| {
             let reading = |e| self.failed(&format!("read a row of {}", plan.table), e);
@@ -310,24 +310,4 @@ impl From<Error> for Stop {
     fn from(e: Error) -> Self {
         Stop::Ours(e)
     }
-}
-
-/// The key's columns as the plan's images carry them.
-fn key_columns(plan: &TablePlan) -> Result<Vec<Column>> {
-    let columns = if plan.before.is_empty() { &plan.after } else { &plan.before };
-    plan.key
-        .columns
-        .iter()
-        .map(|name| {
-            columns.iter().find(|c| c.name == *name).cloned().ok_or_else(|| {
-                Error::failed(format!("the plan's images of {} lack the key {name}", plan.table))
-            })
-        })
-        .collect()
-}
-
-/// The cells of these columns in a batch.
-fn image<'a>(batch: &'a RecordBatch, columns: &'a [Column]) -> Result<Cells<'a>> {
-    let columns = columns.iter().map(|c| (c.name.as_str(), c.name.as_str(), c.carrier));
-    Cells::new(batch, columns, EXACT)
 }

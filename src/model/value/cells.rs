@@ -7,8 +7,8 @@ use arrow::datatypes::{
 };
 
 use crate::error::{Error, Result};
-use crate::model::table::Carrier;
-use crate::model::value::{ValueRef, exact_cells, stands_for_integer};
+use crate::model::table::{Carrier, Column};
+use crate::model::value::{EXACT, ValueRef, exact_cells, stands_for_integer};
 
 /// Reads cells of a batch whose columns travel in known carriers, misfits included.
 #[derive(Debug)]
@@ -41,6 +41,12 @@ impl<'a> Cells<'a> {
             .collect::<Result<Vec<_>>>()?;
         let exact = batch.column_by_name(exact).and_then(|a| a.as_binary_opt::<i32>());
         Ok(Self { columns, exact: exact.filter(|e| e.null_count() < e.len()) })
+    }
+
+    /// Cells of these columns under their own names, with the misfits in [`EXACT`].
+    pub fn of(batch: &'a RecordBatch, columns: &'a [Column]) -> Result<Self> {
+        let columns = columns.iter().map(|c| (c.name.as_str(), c.name.as_str(), c.carrier));
+        Self::new(batch, columns, EXACT)
     }
 
     /// How many columns there are.

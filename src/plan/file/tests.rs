@@ -82,6 +82,7 @@ fn header(op: Op) -> PlanHeader {
                 rowid_alias: Some("id".into()),
                 without_rowid: false,
                 autoincrement: false,
+                unwritable: None,
                 ddl: String::new(),
             },
             rows: 6,

@@ -49,6 +49,7 @@ impl<'a> TableJob<'a> {
         draft: &'a mut Draft,
     ) -> Result<Self> {
         let schema = &pair.schema.live;
+        schema.require_writable()?;
         let key = pair.key_columns();
         let rest = pair.common().filter(|c| !key.iter().any(|k| k.name == c.name));
         let columns: Vec<Column> =

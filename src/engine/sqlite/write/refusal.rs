@@ -3,7 +3,7 @@
 use arrow::array::RecordBatch;
 
 use crate::engine::sqlite::raw::{Connection, SqliteError};
-use crate::engine::sqlite::write::{Stop, image, sql};
+use crate::engine::sqlite::write::{Stop, sql};
 use crate::error::Error;
 use crate::model::conflict::Reason;
 use crate::model::plan::{Op, TablePlan};
@@ -108,7 +108,7 @@ pub(super) fn orphans(
     rows: &[usize],
 ) -> Result<Vec<(usize, String)>, Stop> {
     let Some(after) = after else { return Ok(Vec::new()) };
-    orphans_of(connection, plan, &image(after, &plan.after)?, rows)
+    orphans_of(connection, plan, &Cells::of(after, &plan.after)?, rows)
 }
 
 fn orphans_of(

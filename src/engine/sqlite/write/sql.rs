@@ -182,6 +182,7 @@ mod tests {
                 rowid_alias: None,
                 without_rowid: false,
                 autoincrement: false,
+                unwritable: None,
                 ddl: String::new(),
             },
             rows: 0,

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use crate::engine::sqlite::raw::{Connection, SqliteError, Statement};
 use crate::engine::sqlite::write::children::{Child, children};
 use crate::engine::sqlite::write::refusal::Refusals;
-use crate::engine::sqlite::write::{Stop, image, key_columns, sql};
+use crate::engine::sqlite::write::{Stop, sql};
 use crate::error::Error;
 use crate::model::conflict::Reason;
 use crate::model::plan::{Op, TablePlan};
@@ -56,7 +56,8 @@ impl<'a> Writing<'a> {
             );
         }
         let found_by: &'a [Column] = if plan.op == Op::Insert { &plan.after } else { &plan.before };
-        let key = key_columns(plan)?
+        let key = plan
+            .key_columns()?
             .iter()
             .filter_map(|k| found_by.iter().position(|c| c.name == k.name))
             .collect();
@@ -98,8 +99,8 @@ impl<'a> Writing<'a> {
             connection,
             plan,
             statement: connection.prepare(&write.sql)?,
-            before: before.map(|b| image(b, &plan.before)).transpose()?,
-            after: after.map(|a| image(a, &plan.after)).transpose()?,
+            before: before.map(|b| Cells::of(b, &plan.before)).transpose()?,
+            after: after.map(|a| Cells::of(a, &plan.after)).transpose()?,
             key,
             values: write.values,
             guard: write.guard,

@@ -1,0 +1,25 @@
+//! MySQL and MariaDB: a live database, or a backup restored aside on a server.
+//!
+//! ```text
+//! address (URL) -> session (pinned, its failures told) -> pool (one snapshot, several sessions)
+//!                                                              │
+//! types <- catalogue -> schema                survey, scan, fetch ───> source
+//!     └──> rows (cells into Arrow)       query, filter ──┘
+//! ```
+
+pub(crate) mod address;
+pub(crate) mod catalogue;
+mod failure;
+mod fetch;
+mod filter;
+pub mod open;
+mod pool;
+mod query;
+mod rows;
+mod scan;
+mod schema;
+mod session;
+mod source;
+mod survey;
+mod types;
+pub mod write;

@@ -1,0 +1,155 @@
+//! The connections that read a database, all in one snapshot.
+//!
+//! MariaDB (and Percona Server) tell the binary log's position at which a snapshot began,
+//! exactly, since the snapshot is taken under the lock that orders commits ("START
+//! TRANSACTION", WITH CONSISTENT SNAPSHOT). So several connections begin, and when all began
+//! at one position they see one state; else they begin anew. Nobody is locked out: FLUSH
+//! TABLES WITH READ LOCK would make the application wait. Where the position is not told
+//! (MySQL, no binary log, a log that leaves databases out), one connection reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::engine::mysql::address::Address;
+use crate::engine::mysql::session::{Purpose, Server, Session, Stop};
+use crate::error::{Error, Result};
+
+/// How often connections try to begin within one state.
+const ATTEMPTS: usize = 20;
+
+/// Connections in one snapshot.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    address: Arc<Address>,
+    server: Server,
+    readers: Vec<Arc<Mutex<Option<Session>>>>,
+    next: AtomicUsize,
+}
+
+/// A connection that is one's own for the time of a statement.
+#[derive(Debug)]
+pub(crate) struct Reader(OwnedMutexGuard<Option<Session>>);
+
+impl Pool {
+    /// Opens up to `size` connections in one snapshot.
+    pub(crate) async fn open(address: Address, size: usize) -> Result<Self> {
+        let address = Arc::new(address);
+        let (first, server) = Session::open(&address, Purpose::Read).await?;
+        let mut sessions = vec![first];
+        let begun = begin(&mut sessions[0]).await.map_err(|e| starting(&address, e))?;
+        if begun.is_some() && size > 1 {
+            for _ in 1..size {
+                sessions.push(Session::open(&address, Purpose::Read).await?.0);
+            }
+            if !together(&mut sessions).await.map_err(|e| starting(&address, e))? {
+                // Too busy: one connection sees one state for sure.
+                for session in sessions.drain(1..) {
+                    session.close().await.map_err(|e| starting(&address, e.into()))?;
+                }
+            }
+        }
+        let readers = sessions.into_iter().map(|s| Arc::new(Mutex::new(Some(s)))).collect();
+        Ok(Self { address, server, readers, next: AtomicUsize::new(0) })
+    }
+
+    /// Where it reads.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What the server said of itself.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// How many connections there are.
+    pub(crate) fn size(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// A connection that nobody uses, or the next to be free.
+    pub(crate) async fn reader(&self) -> Result<Reader> {
+        for reader in &self.readers {
+            if let Ok(free) = Arc::clone(reader).try_lock_owned() {
+                return Ok(Reader(free));
+            }
+        }
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
+        Ok(Reader(Arc::clone(&self.readers[next]).lock_owned().await))
+    }
+
+    /// The user-facing error of something that failed while it was to `what`.
+    pub(crate) fn failed(&self, what: &str, stop: Stop) -> Error {
+        stop.explain(&self.address, what)
+    }
+
+    /// Ends the snapshot and closes the connections.
+    pub(crate) async fn release(&self) -> Result<()> {
+        let mut closed = Ok(());
+        for reader in &self.readers {
+            if let Some(session) = reader.lock().await.take() {
+                closed = closed.and(session.close().await);
+            }
+        }
+        closed.map_err(|e| self.failed("be closed", e.into()))
+    }
+}
+
+impl Reader {
+    /// The session.
+    pub(crate) fn session(&mut self) -> Result<&mut Session> {
+        self.0.as_mut().ok_or_else(|| Error::failed("a database was closed while it was read"))
+    }
+}
+
+fn starting(address: &Address, stop: Stop) -> Error {
+    stop.explain(address, "begin a snapshot")
+}
+
+/// Begins a snapshot that the server keeps read-only; gives the position in the binary log
+/// at which it began, where the server tells it.
+async fn begin(session: &mut Session) -> Result<Option<String>, Stop> {
+    session.run("set session transaction isolation level repeatable read").await?;
+    session.run("start transaction with consistent snapshot, read only").await?;
+    position(session).await
+}
+
+async fn position(session: &mut Session) -> Result<Option<String>, Stop> {
+    let told = session.strings("show status like 'binlog_snapshot_%'", &[]).await?;
+    let cells: Vec<String> =
+        told.into_iter().filter_map(|row| row.into_iter().nth(1).flatten()).collect();
+    if cells.len() < 2 || cells.iter().any(String::is_empty) {
+        return Ok(None);
+    }
+    // Commits to databases that the log leaves out would not move its position. Who may not
+    // see whether there are such reads with one connection.
+    let mut status = session.strings("show master status", &[]).await;
+    if matches!(status, Err(Stop::Server(_))) {
+        status = session.strings("show binary log status", &[]).await;
+    }
+    let Ok(status) = status else { return Ok(None) };
+    let complete = status.first().is_some_and(|row| {
+        row.iter().skip(2).take(2).all(|filter| filter.as_ref().is_none_or(String::is_empty))
+    });
+    Ok(complete.then(|| cells.join(":")))
+}
+
+/// Begins all anew until they see one state; false when others wrote in between each time.
+async fn together(sessions: &mut [Session]) -> Result<bool, Stop> {
+    for _ in 0..ATTEMPTS {
+        let mut positions = Vec::with_capacity(sessions.len());
+        for session in sessions.iter_mut() {
+            session.run("rollback").await?;
+            session.run("start transaction with consistent snapshot, read only").await?;
+        }
+        for session in sessions.iter_mut() {
+            positions.push(position(session).await?);
+        }
+        if positions[0].is_some() && positions.windows(2).all(|pair| pair[0] == pair[1]) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,129 @@
+//! One key range of a table as a stream of batches.
+//!
+//! A page is read whole before its first batch is handed on, so that a connection never
+//! waits for a consumer. A table without a unique index can't be read in pages: it goes
+//! through a private temporary file.
+
+use std::io::{BufReader, BufWriter, Seek};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use tokio::sync::mpsc::Sender;
+
+use crate::engine::mysql::pool::Pool;
+use crate::engine::mysql::query::Pages;
+use crate::engine::mysql::rows::{BATCH_ROWS, Rows, tuple};
+use crate::engine::mysql::source::Known;
+use crate::error::Result;
+use crate::model::table::scan_schema;
+use crate::model::value::{Value, ValueRef};
+use crate::source::Scan;
+
+type Batches = Sender<datafusion::error::Result<RecordBatch>>;
+
+/// Batches that wait for the consumer.
+const WAITING: usize = 2;
+
+/// Rows of the first page, whose width is not known yet.
+const FIRST_ROWS: usize = 512;
+
+/// The most rows of a page.
+const PAGE_ROWS: usize = 2 * BATCH_ROWS;
+
+/// A page with this many bytes ends; the next one has fewer rows.
+const PAGE_BYTES: usize = 8 << 20;
+
+/// Starts to read; the stream stops reading when it is dropped.
+pub(crate) fn scan(pool: Arc<Pool>, known: Arc<Known>, request: Scan) -> SendableRecordBatchStream {
+    let schema = scan_schema(&request.columns);
+    let mut builder = RecordBatchReceiverStreamBuilder::new(schema, WAITING);
+    let batches = builder.tx();
+    builder.spawn(async move {
+        let table = known.table(&pool, &request.table).await?;
+        let pages = Pages::of(&table, &request)?;
+        match pages.are_there() {
+            true => in_pages(&pool, &pages, &request, &batches).await?,
+            false => through_a_file(&pool, &pages, &request, &batches).await?,
+        }
+        Ok(())
+    });
+    builder.build()
+}
+
+async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches) -> Result<()> {
+    let mut rows = Rows::new(&request.columns, pages.forms.clone(), BATCH_ROWS);
+    let mut position: Option<Vec<Value>> = None;
+    let mut size = FIRST_ROWS;
+    loop {
+        let page = pages.page(position.as_deref(), size);
+        let parameters: Vec<ValueRef<'_>> = page.parameters.iter().map(Value::as_ref).collect();
+        let mut full = Vec::new();
+        let (mut count, mut bytes) = (0, 0);
+        let mut reader = pool.reader().await?;
+        let read = reader.session()?.query(&page.sql, &parameters, |row| {
+            bytes += rows.push(row)?;
+            count += 1;
+            let stop = bytes >= PAGE_BYTES;
+            if stop || count == size {
+                position = Some(tuple(row, pages.forms.len(), &pages.position)?);
+            }
+            if rows.is_full() {
+                full.push(rows.take()?);
+            }
+            Ok(!stop)
+        });
+        read.await.map_err(|stop| pool.failed(&format!("read {}", request.table), stop))?;
+        drop(reader);
+        let more = count == size || bytes >= PAGE_BYTES;
+        if !more && rows.len() > 0 {
+            full.push(rows.take()?);
+        }
+        for batch in full {
+            if batches.send(Ok(batch)).await.is_err() {
+                return Ok(());
+            }
+        }
+        if !more {
+            return Ok(());
+        }
+        let wide = (bytes / count.max(1)).max(1);
+        size = (PAGE_BYTES / wide).clamp(1, PAGE_ROWS);
+    }
+}
+
+async fn through_a_file(
+    pool: &Pool,
+    pages: &Pages,
+    request: &Scan,
+    batches: &Batches,
+) -> Result<()> {
+    let mut rows = Rows::new(&request.columns, pages.forms.clone(), BATCH_ROWS);
+    let schema = scan_schema(&request.columns);
+    let mut writer = StreamWriter::try_new(BufWriter::new(tempfile::tempfile()?), &schema)?;
+    let all = pages.page(None, 0);
+    let parameters: Vec<ValueRef<'_>> = all.parameters.iter().map(Value::as_ref).collect();
+    let mut reader = pool.reader().await?;
+    let read = reader.session()?.query(&all.sql, &parameters, |row| {
+        rows.push(row)?;
+        if rows.is_full() {
+            writer.write(&rows.take()?)?;
+        }
+        Ok(true)
+    });
+    read.await.map_err(|stop| pool.failed(&format!("read {}", request.table), stop))?;
+    drop(reader);
+    writer.write(&rows.take()?)?;
+    let mut file = writer.into_inner()?.into_inner().map_err(|e| e.into_error())?;
+    file.rewind()?;
+    for batch in StreamReader::try_new(BufReader::new(file), None)? {
+        let batch = batch?;
+        if batch.num_rows() > 0 && batches.send(Ok(batch)).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Reading a real server.
+
+use arrow::array::RecordBatch;
+use futures::TryStreamExt;
+
+use crate::engine::mysql::open::source;
+use crate::model::filter::{Comparison, Filter};
+use crate::model::side::Which;
+use crate::model::table::{Carrier, Collation, Column, TableName, TableSchema};
+use crate::model::value::{Cells, EXACT, Value};
+use crate::source::{KeyRange, Scan, Source};
+
+#[path = "../../../../tests/common/mariadb.rs"]
+#[allow(dead_code, unreachable_pub)]
+pub(in crate::engine::mysql) mod mariadb;
+
+use mariadb::{Database, Server};
+
+async fn open(database: &Database) -> std::sync::Arc<dyn Source> {
+    source(&database.url(), Which::Live, 3).await.unwrap()
+}
+
+async fn schema(source: &dyn Source, table: &str) -> TableSchema {
+    source.schema(&TableName::bare(table)).await.unwrap()
+}
+
+fn key_of(schema: &TableSchema) -> Vec<Column> {
+    let names = schema.keys.first().map(|key| key.columns.clone()).unwrap_or_default();
+    names.iter().map(|name| schema.require(name).unwrap().clone()).collect()
+}
+
+async fn scanned(source: &dyn Source, request: Scan) -> Vec<RecordBatch> {
+    source.scan(request).unwrap().try_collect().await.unwrap()
+}
+
+fn whole(schema: &TableSchema) -> Scan {
+    Scan {
+        table: schema.name.clone(),
+        columns: schema.columns.clone(),
+        key: key_of(schema),
+        range: KeyRange::default(),
+        filter: None,
+    }
+}
+
+/// The cells of a batch as short words.
+fn words(batches: &[RecordBatch], columns: &[Column]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let named = columns.iter().map(|c| (&*c.name, &*c.name, c.carrier));
+        let cells = Cells::new(batch, named, EXACT).unwrap();
+        for row in 0..batch.num_rows() {
+            let cell = |at| cells.get(row, at).unwrap().to_json().to_string();
+            rows.push((0..columns.len()).map(cell).collect());
+        }
+    }
+    rows
+}
+
+#[tokio::test]
+async fn a_table_is_described_as_the_catalogue_has_it() {
+    let database = Database::with(
+        "create table parent(a int, b int, primary key(a, b));
+         create table t(
+            id bigint unsigned auto_increment primary key,
+            email varchar(50) collate utf8mb4_general_ci not null,
+            code varbinary(8) not null,
+            x int, y int, z int,
+            total decimal(10,2) as (z * 2) stored,
+            updated_at timestamp not null default current_timestamp on update current_timestamp,
+            unique key by_email(email), unique key by_part(email(3)), unique by_code(code),
+            unique key nullable(x),
+            foreign key (x, y) references parent(a, b) on delete cascade on update set null);
+         create trigger tr before insert on t for each row set new.y = new.y;
+         create view v as select 1 as a;
+         create table plain(a int) engine=MyISAM;",
+    );
+    let source = open(&database).await;
+    let names: Vec<String> =
+        source.tables().await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["parent", "plain", "t"]);
+    let t = schema(source.as_ref(), "t").await;
+    let keys: Vec<String> = t.keys.iter().map(ToString::to_string).collect();
+    assert_eq!(keys, ["id", "code", "email"]);
+    assert_eq!(t.columns[0].carrier, Carrier::Unsigned);
+    assert!(t.autoincrement && t.columns[0].automatic.is_some());
+    assert!(t.columns[6].generated && !t.columns[5].generated);
+    assert!(t.columns[7].automatic.is_some() && t.columns[7].carrier == Carrier::Instant);
+    assert_eq!(t.columns[1].collation, Collation::Coarse("utf8mb4_general_ci".into()));
+    let reference = &t.foreign_keys[0];
+    assert_eq!((reference.parent.to_string(), reference.columns.len()), ("parent".into(), 2));
+    assert_eq!(t.triggers[0].name, "tr");
+    assert!(t.ddl.contains("CREATE TABLE `t`") && t.unwritable.is_none());
+    let plain = schema(source.as_ref(), "plain").await;
+    assert!(plain.unwritable.is_some_and(|why| why.contains("MyISAM")));
+    source.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn pages_give_every_row_once_in_key_order() {
+    let database = Database::with(
+        "create table t(a int, b varbinary(9), v varchar(20), primary key(a, b));
+         insert into t select seq div 700, concat(seq, x'00'), concat('v', seq) \
+         from seq_1_to_40000;",
+    );
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    let survey = source.survey(&t.name, &key_of(&t), 4).await.unwrap();
+    assert!(survey.ordered && survey.rows == Some(40_000));
+    assert!(!survey.splits.is_empty());
+    let mut all = Vec::new();
+    for range in KeyRange::between(&survey.splits) {
+        all.extend(words(&scanned(source.as_ref(), Scan { range, ..whole(&t) }).await, &t.columns));
+    }
+    assert_eq!(all.len(), 40_000);
+    let key = |row: &Vec<String>| (row[0].parse::<i64>().unwrap(), row[1].clone());
+    assert!(all.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])));
+}
+
+#[tokio::test]
+async fn wide_rows_make_short_pages() {
+    let database = Database::with(
+        "create table t(id int primary key, v longblob);
+         insert into t select seq, repeat(char(seq), 3000000) from seq_1_to_9;",
+    );
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    let batches = scanned(source.as_ref(), whole(&t)).await;
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 9);
+    assert!(batches.len() >= 4);
+}
+
+#[tokio::test]
+async fn k4_texts_are_sorted_by_bytes_whatever_their_collation() {
+    let database = Database::with(
+        "create table ci(k varchar(9) collate utf8mb4_general_ci primary key);
+         create table bin(k varchar(9) collate utf8mb4_nopad_bin primary key);
+         insert into bin values ('a'), ('A'), ('a '), ('b'), ('\t'), ('ä'), ('\u{1f600}');
+         insert into ci values ('a'), ('B'), ('c'), ('ä1');",
+    );
+    let source = open(&database).await;
+    let bin = schema(source.as_ref(), "bin").await;
+    assert!(source.survey(&bin.name, &key_of(&bin), 1).await.unwrap().ordered);
+    let rows = words(&scanned(source.as_ref(), whole(&bin)).await, &bin.columns);
+    let texts: Vec<String> =
+        rows.iter().map(|row| serde_json::from_str(&row[0]).unwrap()).collect();
+    assert!(texts.len() == 7 && texts.is_sorted(), "{texts:?}");
+    let ci = schema(source.as_ref(), "ci").await;
+    assert!(!source.survey(&ci.name, &key_of(&ci), 1).await.unwrap().ordered);
+    assert_eq!(scanned(source.as_ref(), whole(&ci)).await[0].num_rows(), 4);
+}
+
+#[tokio::test]
+async fn a_table_without_a_key_is_read_whole() {
+    let database = Database::with(
+        "create table t(a int, v varchar(9)); insert into t select seq % 7, seq from seq_1_to_20000;
+         create table empty(a int);",
+    );
+    let source = open(&database).await;
+    for (table, rows) in [("t", 20_000), ("empty", 0)] {
+        let t = schema(source.as_ref(), table).await;
+        let batches = scanned(source.as_ref(), whole(&t)).await;
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), rows);
+    }
+}
+
+#[tokio::test]
+async fn rows_are_fetched_in_the_order_of_their_keys() {
+    let database = Database::with(
+        "create table t(k varchar(9) collate utf8mb4_general_ci, d decimal(10,2), v int, \
+         primary key(k, d));
+         insert into t values ('b', 1.50, 1), ('a', 2.00, 2), ('A ', 3, 3), ('c', 9, 4);",
+    );
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    let text = |s: &str| Value::Text(s.as_bytes().to_vec());
+    let key = key_of(&t);
+    let keys = crate::fit::carry::carry_rows(
+        &key,
+        &[
+            vec![text("a"), Value::Decimal(200, 2)],
+            vec![text("b"), Value::Decimal(150, 2)],
+            vec![text("z"), Value::Decimal(150, 2)],
+        ],
+    )
+    .unwrap();
+    let found = source.fetch(&t.name, &t.columns, &key, &keys).await.unwrap();
+    let rows: Vec<String> = words(&[found], &t.columns).iter().map(|row| row[2].clone()).collect();
+    assert_eq!(rows, ["2", "1"]);
+}
+
+#[tokio::test]
+async fn g1_every_connection_sees_one_state() {
+    let database = Database::with(
+        "create table t(id int primary key, v int);
+         insert into t select seq, 0 from seq_1_to_20000;",
+    );
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writer = {
+        let (database, stop) = (database.clone(), std::sync::Arc::clone(&stop));
+        std::thread::spawn(move || {
+            // Two rows far from each other always move together.
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let pair = "update t set v = v + 1 where id in (1, 20000);";
+                database.sql(&pair.repeat(50));
+            }
+        })
+    };
+    for _ in 0..8 {
+        let source = open(&database).await;
+        let t = schema(source.as_ref(), "t").await;
+        let end = async |id: i64| {
+            let filter =
+                Filter::Compare { column: "id".into(), op: Comparison::Eq, value: Value::Int(id) };
+            let request = Scan { filter: Some(filter), ..whole(&t) };
+            words(&scanned(source.as_ref(), request).await, &t.columns)[0][1].clone()
+        };
+        let (first, last, again) = futures::join!(end(1), end(20_000), end(1));
+        assert_eq!(first, last);
+        assert_eq!(first, again);
+        source.release().await.unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+}
+
+#[tokio::test]
+async fn w2_a_wrong_password_is_said_and_not_shown() {
+    let database = Database::with("");
+    let url = database.url_as("secretive:hunter3");
+    let e = source(&url, Which::Live, 1).await.unwrap_err();
+    let all = format!("{e:?} {} {:?}", e, e.hints());
+    assert!(e.to_string().contains("does not let this user in"), "{all}");
+    assert!(!all.contains("hunter3"), "{all}");
+    source(&database.url_as("secretive:hunter2"), Which::Live, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_can_t_be_reached_says_so() {
+    let database = Database::with("create table t(a int primary key)");
+    let gone = format!("mysql://root@127.0.0.1:1/{}", database.name);
+    let e = source(&gone, Which::Live, 1).await.unwrap_err();
+    assert!(e.to_string().contains("connection"), "{e}");
+    let e = source(&database.url().replace(&database.name, "nowhere"), Which::Live, 1).await;
+    assert!(e.unwrap_err().to_string().contains("no such database"));
+    let name = &database.name;
+    Server::shared().sql(&format!(
+        "create user {name}@'%'; create table {name}.u(a int primary key, v int); \
+         grant select on {name}.u to {name}@'%'"
+    ));
+    let source = source(&database.url_as(name), Which::Live, 2).await.unwrap();
+    assert_eq!(source.tables().await.unwrap(), [TableName::bare("u")]);
+}
+
+#[tokio::test]
+async fn reading_is_kept_read_only_by_the_server() {
+    let database = Database::with("create table t(a int primary key)");
+    let pool = crate::engine::mysql::pool::Pool::open(
+        crate::engine::mysql::address::Address::parse(&database.url(), Which::Live).unwrap(),
+        2,
+    )
+    .await
+    .unwrap();
+    assert_eq!(pool.size(), 2);
+    let mut reader = pool.reader().await.unwrap();
+    let e = reader.session().unwrap().execute("insert into t values (1)", &[]).await.unwrap_err();
+    assert_eq!(crate::engine::mysql::failure::number(&e), Some(1792));
+    // W13: two statements in one are refused by the server.
+    let e = reader.session().unwrap().execute("select 1; select 2", &[]).await.unwrap_err();
+    assert_eq!(crate::engine::mysql::failure::number(&e), Some(1064));
+}

@@ -1,0 +1,160 @@
+//! A live database and a backup of it on one server, and plans between them.
+
+use std::sync::Arc;
+
+use chrono::{Duration, Local};
+
+use crate::apply::{ApplyOptions, apply};
+use crate::diff::pair::{PairOptions, TablePair, pair_tables};
+use crate::diff::summary::summarise;
+use crate::engine::mysql::open::source;
+use crate::engine::mysql::write::MysqlTarget;
+use crate::error::Result;
+use crate::model::receipt::Receipt;
+use crate::model::side::{Side, Which};
+use crate::mount::Mount;
+use crate::plan::draft::{Draft, DraftOptions};
+use crate::plan::file::{PlanFile, PlanWriter};
+use crate::plan::patch::{Assignment, PatchOptions, plan_patch};
+use crate::plan::restore::{RestoreOptions, Wanted, plan_restore};
+use crate::progress::Silent;
+use crate::select::Predicate;
+use crate::target::Target as _;
+
+pub(super) use super::super::super::source::tests::mariadb::Database;
+
+pub(super) struct Lab {
+    pub(super) live: Database,
+    pub(super) backup: Database,
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    /// Both databases after these statements; then the live one after these.
+    pub(super) fn new(both: &str, damage: &str) -> Self {
+        let (live, backup) = (Database::with(both), Database::with(both));
+        if !damage.is_empty() {
+            live.sql(damage);
+        }
+        Self { live, backup, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(super) async fn mount(&self) -> Mount {
+        let backup = source(&self.backup.url(), Which::Backup, 2).await.unwrap();
+        let live = source(&self.live.url(), Which::Live, 2).await.unwrap();
+        Mount::new(Side { backup, live }, 2).await.unwrap()
+    }
+
+    pub(super) async fn pairs(&self, mount: &Mount, tables: &[&str]) -> Result<Vec<TablePair>> {
+        let tables = tables.iter().map(|t| t.to_string()).collect();
+        let options = PairOptions { tables, ..PairOptions::default() };
+        Ok(pair_tables(mount, &options).await?.pairs)
+    }
+
+    async fn release(mount: &Mount) {
+        mount.source(Which::Live).release().await.unwrap();
+        mount.source(Which::Backup).release().await.unwrap();
+    }
+
+    /// Missing, changed, extra and ambiguous rows, and how often each column differs.
+    pub(super) async fn diff(&self, table: &str) -> ([u64; 4], Vec<(String, u64)>) {
+        let mount = self.mount().await;
+        let pair = self.pairs(&mount, &[table]).await.unwrap().remove(0);
+        let found = summarise(&mount, &pair, Arc::new(Silent)).await.unwrap();
+        Self::release(&mount).await;
+        let columns =
+            found.columns.into_iter().filter(|c| c.rows > 0).map(|c| (c.column, c.rows)).collect();
+        ([found.missing, found.changed, found.extra, found.ambiguous], columns)
+    }
+
+    async fn draft(&self, id: &str) -> Draft {
+        let path = self.folder.path().join(format!("{id}.rkplan"));
+        let writer = PlanWriter::create(&path).await.unwrap();
+        let options = DraftOptions {
+            id: id.into(),
+            command: "restore".into(),
+            title: "test".into(),
+            batch_size: 1000,
+            max_rows: None,
+            atomic: false,
+            lifetime: Duration::hours(1),
+            now: Local::now(),
+        };
+        Draft::new(writer, options)
+    }
+
+    /// A plan that brings back all that is missing in these tables.
+    pub(super) async fn restore(&self, id: &str, tables: &[&str]) -> Result<PlanFile> {
+        let mount = self.mount().await;
+        let mut draft = self.draft(id).await;
+        let all = self.pairs(&mount, &[]).await?;
+        let wanted = self.pairs(&mount, tables).await?;
+        let wanted = wanted.into_iter().map(|pair| Wanted { pair, predicate: None }).collect();
+        let options = RestoreOptions::default();
+        plan_restore(&mount, wanted, &all, &options, &mut draft, Arc::new(Silent)).await?;
+        let plan = draft.finish(&mount).await;
+        Self::release(&mount).await;
+        plan
+    }
+
+    /// A plan that sets columns from the backup's.
+    pub(super) async fn patch(
+        &self,
+        id: &str,
+        table: &str,
+        columns: &[(&str, &str)],
+        predicate: Option<&str>,
+    ) -> Result<PlanFile> {
+        let mount = self.mount().await;
+        let mut draft = self.draft(id).await;
+        let pair = self.pairs(&mount, &[table]).await?.remove(0);
+        let assignments = columns
+            .iter()
+            .map(|(column, from)| Assignment { column: column.to_string(), from: from.to_string() })
+            .collect();
+        let options = PatchOptions { assignments, allow_null: true, ..PatchOptions::default() };
+        let schema = pair.schema.as_ref().map(|s| s.as_ref());
+        let predicate = predicate.map(|sql| Predicate::parse(sql, schema)).transpose()?;
+        let silent = Arc::new(Silent);
+        plan_patch(&mount, &pair, predicate.as_ref(), &options, &mut draft, silent).await?;
+        let plan = draft.finish(&mount).await;
+        Self::release(&mount).await;
+        plan
+    }
+
+    pub(super) fn options(&self) -> ApplyOptions {
+        ApplyOptions::new(self.folder.path().join("locks"))
+    }
+
+    pub(super) async fn target(&self) -> Box<MysqlTarget> {
+        Box::new(MysqlTarget::open(&self.live.url()).await.unwrap())
+    }
+
+    pub(super) async fn apply(&self, plan: &PlanFile) -> Result<Receipt> {
+        self.apply_with(plan, &self.options()).await
+    }
+
+    pub(super) async fn apply_with(
+        &self,
+        plan: &PlanFile,
+        options: &ApplyOptions,
+    ) -> Result<Receipt> {
+        let mut target = self.target().await;
+        let receipt = apply(plan, &mut *target, options, &Silent).await;
+        target.close().await.unwrap();
+        receipt
+    }
+
+    /// Takes back what `plan` wrote.
+    pub(super) async fn undo(&self, plan: &PlanFile, id: &str) -> Receipt {
+        let path = self.folder.path().join(format!("{id}.rkplan"));
+        let inverse = crate::undo::undo(plan, &path, id, Duration::hours(1)).await.unwrap();
+        self.apply(&inverse).await.unwrap()
+    }
+}
+
+/// Planned, written, already, conflicts of a receipt's only table.
+pub(super) fn counts(receipt: &Receipt) -> [u64; 4] {
+    let [line] = &receipt.tables[..] else { panic!("{receipt:?}") };
+    [line.planned, line.written, line.already, line.conflicts]
+}

@@ -1,0 +1,223 @@
+//! Single rows that the server refuses, and what the engine would do besides.
+
+use super::lab::{Lab, counts};
+use crate::error::Kind;
+use crate::model::conflict::Reason;
+use crate::model::receipt::Receipt;
+
+fn reasons(receipt: &Receipt) -> Vec<(String, Reason)> {
+    receipt.conflicts.iter().map(|c| (c.key.to_string(), c.reason)).collect()
+}
+
+#[tokio::test]
+async fn t13_on_update_is_held_and_the_plan_says_so() {
+    let lab = Lab::new(
+        "create table t(id int primary key, v int,
+            at timestamp default current_timestamp on update current_timestamp);
+         insert into t select seq, seq, '2020-01-01' from seq_1_to_100;",
+        "update t set v = -1, at = '2021-01-01' where id <= 50;",
+    );
+    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
+    let notes = plan.header().tables[0].notes.join("; ");
+    assert!(notes.contains("held as it is, against ON UPDATE: at"), "{notes}");
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [50, 50, 0, 0]);
+    assert_eq!(lab.live.sql("select count(*) from t where v = id"), "100\n");
+    assert_eq!(lab.live.sql("select count(*) from t where at = '2021-01-01'"), "50\n");
+    lab.undo(&plan, "bbbbbb").await;
+    assert_eq!(lab.live.sql("select count(*) from t where at = '2021-01-01' and v = -1"), "50\n");
+}
+
+#[tokio::test]
+async fn t14_zero_id_into_auto_increment() {
+    let lab = Lab::new(
+        "set sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+         create table t(id int auto_increment primary key, v int); insert into t values (0, 7);",
+        "delete from t; insert into t(v) values (1);",
+    );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [1, 1, 0, 0]);
+    assert_eq!(lab.live.sql("select * from t where v = 7"), "0\t7\n");
+}
+
+#[tokio::test]
+async fn t10_enums_are_bound_by_name() {
+    let lab = Lab::new(
+        "create table t(id int primary key, e enum('2', '1')); insert into t values (1, '1');",
+        "update t set e = '2';",
+    );
+    let plan = lab.patch("aaaaaa", "t", &[("e", "e")], None).await.unwrap();
+    lab.apply(&plan).await.unwrap();
+    assert_eq!(lab.live.sql("select e from t"), "1\n");
+}
+
+#[tokio::test]
+async fn one_refused_row_is_a_conflict_and_the_others_go_on() {
+    let lab = Lab::new(
+        "create table parent(id int primary key);
+         create table t(id int primary key, email varchar(20) unique, p int, n int check (n > 0),
+            foreign key (p) references parent(id));
+         insert into parent values (1), (2);
+         insert into t select seq, concat('m', seq), 1 + (seq % 40 = 0), seq from seq_1_to_700;",
+        "delete from t where id > 10;",
+    );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    // After the plan: a twin, a taken key, a missing parent, a stricter check.
+    lab.live.sql("insert into t values (9000, 'm500', 1, 1), (601, 'other', 1, 1)");
+    lab.live.sql("delete from parent where id = 2");
+    let receipt = lab.apply(&plan).await.unwrap();
+    let mut found = reasons(&receipt);
+    found.retain(|(_, reason)| *reason != Reason::ForeignKey);
+    assert_eq!(
+        found,
+        [
+            (r#"{"id":500}"#.to_owned(), Reason::Recreated),
+            (r#"{"id":601}"#.to_owned(), Reason::Exists)
+        ],
+        "{receipt:?}"
+    );
+    let orphans = 17;
+    assert_eq!(counts(&receipt), [690, 690 - orphans - 2, 0, orphans + 2]);
+    assert!(receipt.conflicts.iter().any(|c| c.detail.contains("id 9000")), "{receipt:?}");
+}
+
+#[tokio::test]
+async fn c2_a_duplicate_of_another_row_is_never_overwritten() {
+    let lab = Lab::new(
+        "create table t(id int primary key, email varchar(20) unique, v int);
+         insert into t values (1, 'a', 1), (2, 'b', 2);",
+        "update t set email = 'x' where id = 1; update t set email = 'a' where id = 2;",
+    );
+    let plan = lab.patch("aaaaaa", "t", &[("email", "email")], Some("id = 1")).await.unwrap();
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":1}"#.to_owned(), Reason::Recreated)]);
+    assert_eq!(lab.live.sql("select * from t"), "1\tx\t1\n2\ta\t2\n");
+}
+
+#[tokio::test]
+async fn c1_undo_of_an_insert_cascades_to_nobody() {
+    let lab = Lab::new(
+        "create table parent(id int primary key);
+         create table child(id int primary key, p int, \
+            foreign key (p) references parent(id) on delete cascade);
+         insert into parent values (1), (2);",
+        "delete from parent;",
+    );
+    let plan = lab.restore("aaaaaa", &["parent"]).await.unwrap();
+    lab.apply(&plan).await.unwrap();
+    lab.live.sql("insert into child values (1, 2)");
+    let undone = lab.undo(&plan, "bbbbbb").await;
+    assert_eq!(reasons(&undone), [(r#"{"id":2}"#.to_owned(), Reason::ForeignKey)]);
+    assert_eq!(lab.live.sql("select * from parent"), "2\n");
+    assert_eq!(lab.live.sql("select * from child"), "1\t2\n");
+}
+
+#[tokio::test]
+async fn c4_a_trigger_that_rewrites_the_row_stops_it() {
+    let lab = Lab::new(
+        "create table t(id int primary key, v int, w int); insert into t values (1, 1, 1), (2, 2, 2);",
+        "update t set v = 0;
+         create trigger tr before update on t for each row set new.w = if(new.id = 2, 9, new.w);",
+    );
+    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
+    assert!(plan.header().tables[0].notes.iter().any(|n| n.contains("trigger tr")));
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::NotExact)]);
+    assert_eq!(lab.live.sql("select * from t"), "1\t1\t1\n2\t0\t2\n");
+}
+
+#[tokio::test]
+async fn c3_a_trigger_that_signals_refuses_its_row_alone() {
+    let lab = Lab::new(
+        "create table t(id int primary key, v int); insert into t select seq, 1 from seq_1_to_200;",
+        "delete from t;
+         delimiter //
+         create trigger tr before insert on t for each row
+         if new.id = 77 then signal sqlstate '45000' set message_text = 'not this one'; end if//",
+    );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":77}"#.to_owned(), Reason::Constraint)]);
+    assert_eq!(receipt.conflicts[0].detail, "not this one");
+    assert_eq!(counts(&receipt), [200, 199, 0, 1]);
+}
+
+#[tokio::test]
+async fn c13_engines_without_transactions_are_refused() {
+    let lab = Lab::new(
+        "create table m(id int primary key) engine=MyISAM; insert into m values (1);
+         create table a(id int primary key) engine=Aria; insert into a values (1);
+         create table t(id int primary key); insert into t values (1);",
+        "delete from m; delete from a; delete from t;",
+    );
+    for table in ["m", "a"] {
+        let e = lab.restore("aaaaaa", &[table]).await.err().unwrap();
+        assert_eq!(e.kind(), Kind::Refused, "{e}");
+        assert!(e.to_string().contains("keeps no transactions"), "{e}");
+    }
+    let plan = lab.restore("bbbbbb", &["t"]).await.unwrap();
+    lab.live.sql("create trigger tr after insert on t for each row insert into m values (9)");
+    let e = lab.apply(&plan).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    assert_eq!(lab.live.sql("select * from m"), "");
+}
+
+#[tokio::test]
+async fn k3_a_key_that_live_has_in_other_letters_is_a_conflict() {
+    let lab = Lab::new(
+        "create table t(k varchar(20) collate utf8mb4_general_ci primary key, v int);
+         insert into t values ('Bob', 1), ('eve', 2);",
+        "update t set k = 'bob', v = 7 where k = 'Bob'; delete from t where k = 'eve';",
+    );
+    assert_eq!(lab.diff("t").await.0, [2, 0, 1, 0]);
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"k":"Bob"}"#.to_owned(), Reason::Exists)]);
+    assert!(receipt.conflicts[0].detail.contains(r#"k "bob""#), "{receipt:?}");
+    assert_eq!(lab.live.sql("select * from t"), "bob\t7\neve\t2\n");
+}
+
+#[tokio::test]
+async fn k5_k6_keys_are_bound_as_what_they_are() {
+    let lab = Lab::new(
+        "create table t(k varchar(20) primary key, v int);
+         create table d(k decimal(30,4) primary key, v int);
+         create table b(k bigint unsigned primary key, v int);
+         insert into t values ('0', 1), ('abc', 2), ('00', 3);
+         insert into d values (9007199254740993.0001, 1), (9007199254740993.0002, 2);
+         insert into b values (18446744073709551615, 1), (18446744073709551614, 2);",
+        "update t set v = 0; update d set v = 0; update b set v = 0;",
+    );
+    for (table, id) in [("t", "aaaaaa"), ("d", "bbbbbb"), ("b", "cccccc")] {
+        let plan = lab.patch(id, table, &[("v", "v")], None).await.unwrap();
+        lab.apply(&plan).await.unwrap();
+        assert_eq!(lab.live.dump(table), lab.backup.dump(table));
+    }
+}
+
+#[tokio::test]
+async fn k9_binary_keys_keep_their_last_zeros() {
+    let lab = Lab::new(
+        "create table `Up``per`(`K y` varbinary(9) primary key, V int);
+         insert into `Up``per` values (0x61, 1), (0x6100, 2), (0x610000, 3), ('', 4);",
+        "delete from `Up``per`;",
+    );
+    let plan = lab.restore("aaaaaa", &["Up`per"]).await.unwrap();
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [4, 4, 0, 0]);
+    let all = "select hex(`K y`), V from `Up``per` order by V";
+    assert_eq!(lab.live.sql(all), lab.backup.sql(all));
+}
+
+#[tokio::test]
+async fn t8_a_value_that_the_server_would_round_is_refused() {
+    let lab = Lab::new(
+        "create table t(id int primary key, d decimal(10,2)); insert into t values (1, 1.25), (2, 2);",
+        "delete from t;",
+    );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    lab.live.sql(
+        "delimiter //
+         create trigger tr before insert on t for each row set new.d = new.d * 1.001//",
+    );
+    let e = lab.apply(&plan).await.unwrap_err();
+    assert!(e.to_string().contains("triggers"), "{e}");
+}

@@ -1,0 +1,315 @@
+//! The writes of one batch.
+
+use arrow::array::RecordBatch;
+
+use crate::engine::mysql::catalogue::{Child, Table, TableColumn, children};
+use crate::engine::mysql::fetch::word;
+use crate::engine::mysql::rows::tuple;
+use crate::engine::mysql::session::{Session, Stop};
+use crate::engine::mysql::write::refusal::{Refusals, refused};
+use crate::engine::mysql::write::sql::{Write, referenced};
+use crate::error::Error;
+use crate::model::conflict::Reason;
+use crate::model::plan::{Op, TablePlan};
+use crate::model::value::{Cells, Value, ValueRef};
+use crate::target::Written;
+
+/// How often refused rows are tried again while others go through.
+const PASSES: usize = 16;
+
+/// The most rows of one insert. An update names each row once for each written column, and
+/// the server looks through them row by row: fewer are faster.
+const INSERTED: usize = 500;
+const ADDRESSED: usize = 64;
+
+/// The most parameters of one statement ("Binary Protocol", a 16-bit count).
+const PARAMETERS: usize = 60_000;
+
+/// "Some non-transactional changed tables couldn't be rolled back."
+const NOT_TAKEN_BACK: &str = "1196";
+
+/// Notes of the server that say nothing of values: deprecated syntax and aliases.
+const HARMLESS: [&str; 3] = ["1287", "3719", "3778"];
+
+/// The writes of one table and operation.
+pub(super) struct Writing<'a> {
+    session: &'a mut Session,
+    plan: &'a TablePlan,
+    table: &'a Table,
+    write: Write<'a>,
+    before: Option<Cells<'a>>,
+    after: Option<Cells<'a>>,
+    /// References that a deleted or changed row must not have.
+    children: Vec<Child>,
+    refusals: Refusals<'a>,
+    /// The most bytes of values of one statement.
+    bytes: usize,
+}
+
+/// What a statement over some rows did.
+enum Went {
+    /// Each row was written.
+    Through,
+    /// Nothing stands of it; for one row: why.
+    Refused(Reason, String),
+}
+
+impl<'a> Writing<'a> {
+    pub(super) async fn new(
+        session: &'a mut Session,
+        plan: &'a TablePlan,
+        table: &'a Table,
+        before: Option<&'a RecordBatch>,
+        after: Option<&'a RecordBatch>,
+        packet: usize,
+    ) -> Result<Self, Stop> {
+        let write = Write::of(plan, table)?;
+        if plan.op != Op::Delete && write.values.is_empty() {
+            return Err(
+                Error::failed(format!("the plan writes no column of {}", plan.table)).into()
+            );
+        }
+        let mut hanging = Vec::new();
+        if plan.op != Op::Insert {
+            hanging = children(session, &table.name).await?;
+            hanging.retain(|child| {
+                let written = |name: &String| {
+                    write.values.iter().any(|(_, c)| c.name.eq_ignore_ascii_case(name))
+                };
+                plan.op == Op::Delete || child.parent_columns.iter().any(written)
+            });
+        }
+        let key = write.key.iter().map(|(_, column)| *column).collect();
+        Ok(Self {
+            session,
+            plan,
+            table,
+            before: before.map(|b| Cells::of(b, &plan.before)).transpose()?,
+            after: after.map(|a| Cells::of(a, &plan.after)).transpose()?,
+            children: hanging,
+            refusals: Refusals { plan, table, key },
+            write,
+            bytes: (packet / 2).min(4 << 20),
+        })
+    }
+
+    /// Writes these rows. Rows that a unique index or a reference refused are tried again,
+    /// backwards, while others go through: a chain of moves or a parent in the same table
+    /// frees its way.
+    pub(super) async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
+        let mut outcome = vec![Written::Done; rows.len()];
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        if self.plan.op == Op::Delete {
+            order.reverse();
+        }
+        for _ in 0..PASSES {
+            let hung = self.hung(rows, &order).await?;
+            let (barred, free): (Vec<usize>, Vec<usize>) =
+                order.iter().partition(|i| hung.iter().any(|(hung, _)| hung == *i));
+            for (i, shown) in hung {
+                let detail = format!("rows of {shown} reference it");
+                outcome[i] = Written::Refused(Reason::ForeignKey, detail);
+            }
+            let mut refused = barred;
+            let mut through = false;
+            for (i, went) in self.all(rows, &free).await? {
+                match went {
+                    Went::Through => {
+                        outcome[i] = Written::Done;
+                        through = true;
+                    }
+                    Went::Refused(reason, detail) => {
+                        if matches!(reason, Reason::Exists | Reason::Recreated | Reason::ForeignKey)
+                        {
+                            refused.push(i);
+                        }
+                        outcome[i] = Written::Refused(reason, detail);
+                    }
+                }
+            }
+            if refused.is_empty() || !through {
+                break;
+            }
+            refused.reverse();
+            order = refused;
+        }
+        Ok(outcome)
+    }
+
+    /// The rows of `order` that rows of other tables refer to, and of which.
+    async fn hung(
+        &mut self,
+        rows: &[usize],
+        order: &[usize],
+    ) -> Result<Vec<(usize, String)>, Stop> {
+        let mut hung = Vec::new();
+        let key: Vec<&TableColumn> = self.write.key.iter().map(|(_, c)| *c).collect();
+        let forms: Vec<_> = key.iter().map(|c| c.form).collect();
+        for child in &self.children {
+            for some in order.chunks(INSERTED) {
+                let keys =
+                    some.iter().map(|i| self.key_of(rows[*i])).collect::<Result<Vec<_>, _>>()?;
+                let goes = self.plan.op == Op::Delete;
+                let sql = referenced(self.table, &key, child, some.len(), goes);
+                let mut named = Vec::new();
+                self.session
+                    .query(&sql, &keys.concat(), |row| {
+                        let this = tuple(row, 0, &forms)?;
+                        let this: Vec<ValueRef<'_>> = this.iter().map(Value::as_ref).collect();
+                        named.push(word(&this));
+                        Ok(true)
+                    })
+                    .await?;
+                for (i, key) in some.iter().zip(&keys) {
+                    if named.contains(&word(key)) {
+                        hung.push((*i, child.shown.clone()));
+                    }
+                }
+            }
+        }
+        Ok(hung)
+    }
+
+    /// Writes the rows of `order`, many at a time; what the server refuses is halved until
+    /// it is one row.
+    async fn all(&mut self, rows: &[usize], order: &[usize]) -> Result<Vec<(usize, Went)>, Stop> {
+        let most = if self.plan.op == Op::Insert { INSERTED } else { ADDRESSED };
+        let most = most.min(PARAMETERS / self.write.width().max(1)).max(1);
+        let mut went = Vec::with_capacity(order.len());
+        let mut due: Vec<&[usize]> = order.chunks(most).rev().collect();
+        while let Some(some) = due.pop() {
+            let mut parameters = Vec::with_capacity(some.len() * self.write.width());
+            self.parameters(rows, some, &mut parameters)?;
+            let long = parameters.iter().map(size).sum::<usize>() > self.bytes;
+            if long && some.len() > 1 {
+                let (first, second) = some.split_at(some.len() / 2);
+                due.extend([second, first]);
+                continue;
+            }
+            match self.one_statement(rows, some, &parameters).await? {
+                Went::Through => went.extend(some.iter().map(|i| (*i, Went::Through))),
+                Went::Refused(..) if some.len() > 1 => {
+                    let (first, second) = some.split_at(some.len() / 2);
+                    due.extend([second, first]);
+                }
+                refused => went.push((some[0], refused)),
+            }
+        }
+        Ok(went)
+    }
+
+    async fn one_statement(
+        &mut self,
+        rows: &[usize],
+        some: &[usize],
+        parameters: &[ValueRef<'_>],
+    ) -> Result<Went, Stop> {
+        let sql = self.write.statement(some.len());
+        self.session.run("savepoint restorekit").await?;
+        let (reason, detail) = match self.session.execute(&sql, parameters).await {
+            Err(e) => {
+                let Some(kind) = refused(&e) else { return Err(e.into()) };
+                self.take_back().await?;
+                if some.len() > 1 {
+                    return Ok(Went::Refused(Reason::Constraint, String::new()));
+                }
+                let key = self.key_of(rows[some[0]])?;
+                let after = self.after.as_ref().map(|after| (after, rows[some[0]]));
+                self.refusals.explain(self.session, kind, &e, after, &key).await?
+            }
+            Ok(found) => {
+                let mut warnings = self.session.warnings().await?;
+                warnings.retain(|w| !HARMLESS.contains(&w.number.as_str()));
+                let found = usize::try_from(found).unwrap_or(usize::MAX);
+                if found == some.len() && warnings.is_empty() {
+                    return Ok(Went::Through);
+                }
+                self.take_back().await?;
+                if found > some.len() {
+                    return Err(Error::refused(format!(
+                        "live: a write by key changed {found} rows of {} instead of {}",
+                        self.plan.table,
+                        some.len()
+                    ))
+                    .into());
+                }
+                match warnings.into_iter().next() {
+                    Some(warning) => (Reason::NotExact, format!("the server says: {warning}")),
+                    None => (Reason::Constraint, "0 rows were found to write".to_owned()),
+                }
+            }
+        };
+        Ok(Went::Refused(reason, detail))
+    }
+
+    /// Back to before the statement; an engine without transactions says that it can't.
+    async fn take_back(&mut self) -> Result<(), Stop> {
+        self.session.run("rollback to savepoint restorekit").await?;
+        let warnings = self.session.warnings().await?;
+        match warnings.into_iter().find(|w| w.number == NOT_TAKEN_BACK) {
+            None => Ok(()),
+            Some(warning) => Err(Error::refused(format!(
+                "live: what a statement over {} did can't be taken back: {warning}",
+                self.plan.table
+            ))
+            .hint("a trigger writes to a table that keeps no transactions: look at it first")
+            .into()),
+        }
+    }
+
+    /// The parameters of the statement over these rows, in its order.
+    fn parameters(
+        &self,
+        rows: &[usize],
+        some: &[usize],
+        out: &mut Vec<ValueRef<'a>>,
+    ) -> Result<(), Stop> {
+        let written = || self.after.as_ref().ok_or_else(|| lacking("after"));
+        match self.plan.op {
+            Op::Insert => {
+                let after = written()?;
+                for i in some {
+                    for (at, _) in &self.write.values {
+                        out.push(after.get(rows[*i], *at)?);
+                    }
+                }
+                return Ok(());
+            }
+            Op::Update => {
+                let after = written()?;
+                for (at, _) in &self.write.values {
+                    for i in some {
+                        out.extend(self.key_of(rows[*i])?);
+                        out.push(after.get(rows[*i], *at)?);
+                    }
+                }
+            }
+            Op::Delete => {}
+        }
+        let before = self.before.as_ref().ok_or_else(|| lacking("before"))?;
+        for i in some {
+            out.extend(self.key_of(rows[*i])?);
+            for (at, _) in &self.write.guard {
+                out.push(before.get(rows[*i], *at)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn key_of(&self, row: usize) -> Result<Vec<ValueRef<'a>>, Error> {
+        let cells = if self.plan.op == Op::Insert { &self.after } else { &self.before };
+        let cells = cells.as_ref().ok_or_else(|| lacking("of its key"))?;
+        self.write.key.iter().map(|(at, _)| cells.get(row, *at)).collect()
+    }
+}
+
+fn lacking(which: &str) -> Error {
+    Error::failed(format!("a batch has no image {which}"))
+}
+
+fn size(value: &ValueRef<'_>) -> usize {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
+        _ => 16,
+    }
+}

@@ -1,20 +1,18 @@
 //! In what dress a table's file holds its values, and taking it off: a batch of the file
 //! becomes a batch of live's columns.
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
-
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
+
 use crate::error::{Error, Result};
-use crate::fit::affinity::stored;
-use crate::fit::carry::{Carried, CarrierBuilder, exact_column};
+use crate::fit::carry::{Carried, exact_column};
 use crate::fit::cell::{self, FileHabits};
-use crate::fit::foreign;
 use crate::fit::notes::Tally;
-use crate::fit::number;
 use crate::fit::place::{Place, Rows};
+use crate::fit::{foreign, refit};
 use crate::model::table::{Column, TableName, TableSchema, scan_schema};
-use crate::model::value::{Cells, EXACT, Value, ValueRef, exact_cells};
+use crate::model::value::{EXACT, Value, exact_cells};
 
 /// How a Parquet file's columns hold the table's values.
 #[derive(Clone, Debug)]
@@ -87,8 +85,8 @@ fn column<'b>(batch: &'b RecordBatch, name: &str) -> Result<&'b ArrayRef> {
         .ok_or_else(|| Error::failed(format!("a batch of the backup lacks the column {name}")))
 }
 
-/// Columns of our own snapshot. A column that live has with the same carrier and affinity
-/// passes as it is; another is carried anew, value by value.
+/// Columns of our own snapshot. A column that live has in the same type passes as it is;
+/// another is carried anew, value by value.
 fn own(
     batch: &RecordBatch,
     pairs: &[Pair],
@@ -114,31 +112,9 @@ fn own(
                 then.carrier.data_type()
             )));
         }
-        if (then.carrier, then.affinity) == (pair.live.carrier, pair.live.affinity) {
-            let misfits = std::mem::take(&mut misfits[index]);
-            out.push(Carried { array: array.clone(), misfits });
-            continue;
-        }
-        let place = Place { table, column: &pair.live, rows, tally: &mut *tally };
-        let cells =
-            Cells::new(batch, [(pair.file.as_str(), pair.file.as_str(), then.carrier)], EXACT)?;
-        let mut builder = CarrierBuilder::new(pair.live.carrier, array.len());
-        let mut scratch = Vec::new();
-        for row in 0..array.len() {
-            let value = cells.get(row, 0)?;
-            if then.affinity == pair.live.affinity {
-                builder.push(value);
-                continue;
-            }
-            match stored(value, pair.live.affinity, &mut scratch) {
-                Ok(value) => builder.push(value),
-                Err(_) => {
-                    let real = if let ValueRef::Real(r) = value { r } else { f64::NAN };
-                    return Err(place.unfit(row, number::describe(real)));
-                }
-            }
-        }
-        out.push(builder.finish());
+        let misfits = std::mem::take(&mut misfits[index]);
+        let mut place = Place { table, column: &pair.live, rows, tally: &mut *tally };
+        out.push(refit::fit(then, Carried { array: array.clone(), misfits }, &mut place)?);
     }
     Ok(out)
 }

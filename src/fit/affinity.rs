@@ -149,7 +149,8 @@ fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|b| b.is_ascii_digit()).count()
 }
 
-fn trim(mut text: &[u8]) -> &[u8] {
+/// A text without the spaces around it, as C has them.
+pub(crate) fn trim(mut text: &[u8]) -> &[u8] {
     let space = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r');
     while text.first().is_some_and(space) {
         text = &text[1..];

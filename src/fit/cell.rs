@@ -8,14 +8,16 @@ use std::collections::BTreeSet;
 
 use arrow::array::{Array, BinaryArray};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fit::affinity::{Numeral, doubtful, numeral, stored};
-use crate::fit::carry::{Carried, CarrierBuilder};
+use crate::fit::carry::Carried;
 use crate::fit::foreign::is_null_word;
+use crate::fit::given::{Found, Given};
 use crate::fit::moment::{self, Moment};
 use crate::fit::notes::Habit;
 use crate::fit::number;
 use crate::fit::place::Place;
+use crate::fit::strict::{self, Door};
 use crate::model::table::{Affinity, Carrier, Column, TimeForm, Zone};
 use crate::model::value::ValueRef;
 
@@ -95,44 +97,30 @@ pub fn fit(
     place: &mut Place<'_>,
 ) -> Result<Carried> {
     let column = place.column;
-    let mut fitter = Fitter { column, habits, millis: habits.millis.contains(staged) };
-    let mut out = CarrierBuilder::new(column.carrier, cells.len());
-    let mut scratch = Vec::new();
-    let mut counts: Vec<(Habit, usize)> = Vec::new();
-    for row in 0..cells.len() {
+    let fitter = Fitter { column, habits, millis: habits.millis.contains(staged) };
+    let strict = strict::holds(column).then(|| strict::Fitter::new(column));
+    place.carry(cells.len(), |row, scratch, out| {
         if cells.is_null(row) {
             out.push(ValueRef::Null);
-            continue;
+            return Ok([None, None]);
         }
         let (tag, payload) = match cells.value(row).split_first() {
             Some((tag, payload)) => (Tag::of(*tag), payload),
             None => (None, &[][..]),
         };
-        let tag = tag.ok_or_else(|| Error::failed("a staged cell has no tag"))?;
-        scratch.clear();
-        match fitter.value(tag, payload, &mut scratch) {
-            Ok((value, habit)) => {
-                let number = matches!(value, ValueRef::Int(_) | ValueRef::Real(_));
-                let far = number && !tag.is_own() && doubtful(payload);
-                out.push(value);
-                for habit in habit.into_iter().chain(far.then_some(Habit::NearestDouble)) {
-                    match counts.iter_mut().find(|(known, _)| *known == habit) {
-                        Some((_, count)) => *count += 1,
-                        None => counts.push((habit, 1)),
-                    }
-                }
-            }
-            Err(found) => return Err(place.unfit(row, found)),
-        }
-    }
-    for (habit, count) in counts {
-        place.tally.add(&column.name, habit, count);
-    }
-    Ok(out.finish())
+        let tag = tag.ok_or("a cell without a tag")?;
+        let Some(strict) = &strict else {
+            let (value, habit) = fitter.value(tag, payload, scratch)?;
+            let number = matches!(value, ValueRef::Int(_) | ValueRef::Real(_));
+            let far = number && !tag.is_own() && doubtful(payload);
+            out.push(value);
+            return Ok([habit, far.then_some(Habit::NearestDouble)]);
+        };
+        let (value, habit) = fitter.strict(strict, tag, payload, scratch)?;
+        out.push(value);
+        Ok([habit, None])
+    })
 }
-
-/// A value, and the habit it shows.
-type Found<'a> = Result<(ValueRef<'a>, Option<Habit>), String>;
 
 struct Fitter<'c> {
     column: &'c Column,
@@ -141,14 +129,17 @@ struct Fitter<'c> {
 }
 
 impl Fitter<'_> {
-    fn value<'a>(&mut self, tag: Tag, payload: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+    fn value<'a>(&self, tag: Tag, payload: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
         match tag {
-            Tag::Bare if payload.is_empty() => Ok(self.bare_empty()),
+            Tag::Bare if payload.is_empty() => {
+                let column = self.column;
+                Ok(self.bare_empty(column.carrier == Carrier::Text && column.time_form.is_none()))
+            }
             Tag::Bare | Tag::Quoted => self.text(tag, payload, scratch),
             Tag::Str => self.text(tag, payload, scratch),
             Tag::Number => self.number(payload, scratch),
-            Tag::True => self.boolean(true, scratch),
-            Tag::False => self.boolean(false, scratch),
+            Tag::True => number::boolean(true, self.column),
+            Tag::False => number::boolean(false, self.column),
             Tag::Nested => {
                 let value = self.stored(ValueRef::Text(payload), scratch)?;
                 Ok((value, Some(Habit::NestedJson)))
@@ -181,8 +172,7 @@ impl Fitter<'_> {
         stored(value, self.column.affinity, scratch).map_err(|_| "a real".into())
     }
 
-    fn bare_empty(&self) -> (ValueRef<'static>, Option<Habit>) {
-        let free_text = self.column.carrier == Carrier::Text && self.column.time_form.is_none();
+    fn bare_empty(&self, free_text: bool) -> (ValueRef<'static>, Option<Habit>) {
         if !free_text || self.habits.quotes_empty {
             (ValueRef::Null, None)
         } else if self.column.not_null {
@@ -218,10 +208,10 @@ impl Fitter<'_> {
             _ => match numeral(text) {
                 Some(number) => self.numeral(number, scratch),
                 None if tag != Tag::Str && text.eq_ignore_ascii_case(b"true") => {
-                    self.boolean(true, scratch)
+                    number::boolean(true, self.column)
                 }
                 None if tag != Tag::Str && text.eq_ignore_ascii_case(b"false") => {
-                    self.boolean(false, scratch)
+                    number::boolean(false, self.column)
                 }
                 None => Ok((self.stored(value, scratch)?, None)),
             },
@@ -264,16 +254,52 @@ impl Fitter<'_> {
         }
     }
 
-    fn boolean<'a>(&self, value: bool, scratch: &'a mut Vec<u8>) -> Found<'a> {
-        let column = self.column;
-        if column.affinity == Affinity::Text
-            || matches!(column.carrier, Carrier::Text | Carrier::Blob)
-        {
-            return Err(format!("the boolean {value}"));
+    /// The value of a column that holds one type.
+    fn strict<'a>(
+        &self,
+        fitter: &strict::Fitter,
+        tag: Tag,
+        payload: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Found<'a> {
+        let file = |given, scratch| fitter.value(given, Door::File, scratch);
+        match tag {
+            Tag::Bare if payload.is_empty() => Ok(self.bare_empty(fitter.is_free_text())),
+            Tag::Bare | Tag::Quoted if self.is_truth(payload) => {
+                file(Given::Bool(payload.len() == b"true".len()), scratch)
+            }
+            Tag::Bare | Tag::Quoted | Tag::Str => file(Given::Text(payload), scratch),
+            Tag::Number if self.millis && fitter.is_moment() => {
+                let millis = std::str::from_utf8(payload).ok().and_then(|text| text.parse().ok());
+                let millis = millis.ok_or("a number of milliseconds that is none")?;
+                let (value, _) = file(Given::Moment(Moment::of(millis, 1_000), true), scratch)?;
+                Ok((value, Some(Habit::EpochMillis)))
+            }
+            Tag::Number => file(Given::Numeral(payload), scratch),
+            Tag::True => file(Given::Bool(true), scratch),
+            Tag::False => file(Given::Bool(false), scratch),
+            Tag::Nested => {
+                let (value, _) = file(Given::Text(payload), scratch)?;
+                Ok((value, Some(Habit::NestedJson)))
+            }
+            Tag::OwnNumber => fitter.value(Given::Numeral(payload), Door::Database, scratch),
+            Tag::OwnReal => {
+                let text = std::str::from_utf8(payload).map_err(|_| "a torn real")?;
+                let r = text.parse().map_err(|_| format!("the real {text:?}"))?;
+                fitter.value(Given::Double(r), Door::Database, scratch)
+            }
+            Tag::OwnText => fitter.value(Given::Text(payload), Door::Database, scratch),
+            Tag::OwnBlob => fitter.value(Given::Bytes(payload), Door::Database, scratch),
         }
-        let declared = column.declared.to_ascii_uppercase().starts_with("BOOL");
-        let value = self.stored(ValueRef::Int(i64::from(value)), scratch)?;
-        Ok((value, (!declared).then_some(Habit::BooleanForNumber)))
+    }
+
+    /// True for `true` and `false` where live has numbers.
+    fn is_truth(&self, text: &[u8]) -> bool {
+        let number = matches!(
+            self.column.carrier,
+            Carrier::Int | Carrier::Unsigned | Carrier::Real | Carrier::Decimal { .. }
+        );
+        number && (text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"false"))
     }
 }
 

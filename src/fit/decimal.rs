@@ -1,14 +1,12 @@
 //! Decimals into live's columns. A decimal of up to 15 significant digits has one nearest
 //! double and comes back from it; a longer one would lose digits and is refused.
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type};
+use arrow::array::{Array, Decimal128Array};
 
 use crate::error::Result;
-use crate::fit::carry::{Carried, CarrierBuilder};
+use crate::fit::carry::Carried;
 use crate::fit::place::Place;
-use crate::model::table::{Affinity, Carrier};
+use crate::model::table::{Affinity, Carrier, Column};
 use crate::model::value::ValueRef;
 
 const EXACT_BELOW: u128 = 1_000_000_000_000_000;
@@ -19,64 +17,42 @@ const TENS: [f64; 23] = [
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// Fits an Arrow decimal of any width: into a text column as its text, with all digits of
-/// its scale; into others as the number.
-pub(crate) fn fit(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
-    let (precision, scale) = match array.data_type() {
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
-            (*p, *s)
-        }
-        // Digits past 38 are refused by the cast, not cut.
-        DataType::Decimal256(_, s) => (38, *s),
-        other => return Err(place.unfit_column(format!("values of type {other}"))),
-    };
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    let array = cast_with_options(array, &DataType::Decimal128(precision, scale), &strict)
-        .map_err(|e| place.unfit_column("decimals of more than 38 digits").because(e))?;
-    let array = array.as_primitive::<Decimal128Type>();
+/// Fits decimals of this scale: into a text column as their text, with all digits of the
+/// scale; into others as the number.
+pub(crate) fn fit(array: &Decimal128Array, scale: i8, place: &mut Place<'_>) -> Result<Carried> {
     let column = place.column;
+    let tens = 10_i128.checked_pow(u32::from(scale.unsigned_abs()));
+    place.carry(array.len(), |row, scratch, out| {
+        out.push(match array.is_null(row) {
+            true => ValueRef::Null,
+            false => value((array.value(row), scale), tens, column, scratch)?,
+        });
+        Ok([])
+    })
+}
+
+/// What a column stores for a decimal; `tens` is ten to the power of the scale's magnitude.
+pub(crate) fn value<'a>(
+    (mantissa, scale): (i128, i8),
+    tens: Option<i128>,
+    column: &Column,
+    scratch: &'a mut Vec<u8>,
+) -> Result<ValueRef<'a>, String> {
+    let text = || ValueRef::Decimal(mantissa, scale).plain_text().unwrap_or_default();
     match (column.carrier, column.affinity) {
-        (_, Affinity::Text) => text(array, scale, place),
-        (Carrier::Blob | Carrier::Text, _) => Err(place.unfit_column("decimals")),
-        _ => number(array, scale, place),
-    }
-}
-
-fn text(array: &Decimal128Array, scale: i8, place: &Place<'_>) -> Result<Carried> {
-    let mut out = CarrierBuilder::new(place.column.carrier, array.len());
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            out.push(ValueRef::Null);
-            continue;
+        (_, Affinity::Text) => {
+            scratch.extend_from_slice(text().as_bytes());
+            return Ok(ValueRef::Text(scratch));
         }
-        out.push(ValueRef::Text(plain(array.value(row), scale).as_bytes()));
+        (Carrier::Blob | Carrier::Text, _) => return Err(format!("the decimal {}", text())),
+        _ => {}
     }
-    Ok(out.finish())
-}
-
-fn number(array: &Decimal128Array, scale: i8, place: &Place<'_>) -> Result<Carried> {
-    let affinity = place.column.affinity;
-    let mut out = CarrierBuilder::new(place.column.carrier, array.len());
-    let one = 10_i128.checked_pow(u32::from(scale.unsigned_abs()));
-    for row in 0..array.len() {
-        if array.is_null(row) {
-            out.push(ValueRef::Null);
-            continue;
-        }
-        let mantissa = array.value(row);
-        let value = match integer(mantissa, scale, one) {
-            Some(i) if affinity != Affinity::Real => Some(ValueRef::Int(i)),
-            _ => real(mantissa, scale).map(ValueRef::Real),
-        };
-        match value {
-            Some(value) => out.push(value),
-            None => {
-                let text = plain(mantissa, scale);
-                return Err(place.unfit(row, format!("the decimal {text}, of more than 15 digits")));
-            }
-        }
+    match integer(mantissa, scale, tens) {
+        Some(i) if column.affinity != Affinity::Real => Ok(ValueRef::Int(i)),
+        _ => real(mantissa, scale)
+            .map(ValueRef::Real)
+            .ok_or_else(|| format!("the decimal {}, of more than 15 digits", text())),
     }
-    Ok(out.finish())
 }
 
 fn integer(mantissa: i128, scale: i8, one: Option<i128>) -> Option<i64> {
@@ -109,21 +85,6 @@ fn real(mut mantissa: i128, scale: i8) -> Option<f64> {
     }
 }
 
-/// The decimal in plain notation.
-fn plain(mantissa: i128, scale: i8) -> String {
-    let digits = mantissa.unsigned_abs().to_string();
-    let sign = if mantissa < 0 { "-" } else { "" };
-    match usize::try_from(scale) {
-        Ok(0) => format!("{sign}{digits}"),
-        Ok(scale) => {
-            let digits = format!("{digits:0>width$}", width = scale + 1);
-            let (whole, fraction) = digits.split_at(digits.len() - scale);
-            format!("{sign}{whole}.{fraction}")
-        }
-        Err(_) => format!("{sign}{digits}{}", "0".repeat(usize::from(scale.unsigned_abs()))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +98,6 @@ mod tests {
             (123, -2, "12300"),
             (1, 30, "0.000000000000000000000000000001"),
         ] {
-            assert_eq!(plain(mantissa, scale), text);
             assert_eq!(real(mantissa, scale), text.parse().ok());
         }
         assert_eq!(real(1_234_567_890_123_456, 2), None);

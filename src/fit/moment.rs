@@ -3,8 +3,9 @@
 //!
 //! Years 0 to 9999 of the proleptic Gregorian calendar.
 
+use crate::fit::notes::Habit;
 use crate::model::calendar::{civil, days};
-use crate::model::table::{Fraction, TimeForm, Zone};
+use crate::model::table::{Column, Fraction, TimeForm, Zone};
 
 /// The form that is taken where live shows none: Python's `str(datetime)`.
 pub const ASSUMED: TimeForm =
@@ -33,6 +34,18 @@ impl Moment {
     pub fn of(count: i64, per_second: i64) -> Self {
         let nanos = count.rem_euclid(per_second) * (1_000_000_000 / per_second);
         Self { seconds: count.div_euclid(per_second), nanos: nanos as u32 }
+    }
+
+    /// Midnight of a day since 1970; `None` past 64 bits of seconds.
+    pub fn of_day(day: i64) -> Option<Self> {
+        Some(Self { seconds: day.checked_mul(86_400)?, nanos: 0 })
+    }
+
+    /// Microseconds since 1970; `None` for finer moments, and past 64 bits.
+    pub fn micros(self) -> Option<i64> {
+        let whole = self.seconds.checked_mul(1_000_000)?;
+        let rest = self.nanos.is_multiple_of(1_000).then_some(self.nanos / 1_000)?;
+        whole.checked_add(rest.into())
     }
 
     /// Appends the moment in `form`; `None` and nothing appended for a year outside 0 to 9999.
@@ -67,15 +80,43 @@ impl Moment {
         out.extend_from_slice(&text[..end]);
         Some(written)
     }
+
+    /// Appends a time of day, with as many digits of its fraction as it needs; `None` past
+    /// a day.
+    pub fn write_time_of_day(self, out: &mut Vec<u8>) -> Option<()> {
+        let second = u32::try_from(self.seconds).ok().filter(|second| *second < 86_400)?;
+        let mut text = *b"0000-00-00 00:00:00.000000000+00:00";
+        write_clock(second, &mut text[11..19]);
+        let (digits, _) = fraction_digits(self.nanos, Fraction::SixUnlessZero);
+        let end = write_fraction(self.nanos, digits, &mut text);
+        out.extend_from_slice(&text[11..end]);
+        Some(())
+    }
 }
 
-/// Appends a time of day, with as many digits of its fraction as it needs.
-pub fn write_time_of_day(second: u32, nanos: u32, out: &mut Vec<u8>) {
-    let mut text = *b"0000-00-00 00:00:00.000000000+00:00";
-    write_clock(second, &mut text[11..19]);
-    let (digits, _) = fraction_digits(nanos, Fraction::SixUnlessZero);
-    let end = write_fraction(nanos, digits, &mut text);
-    out.extend_from_slice(&text[11..end]);
+/// The form in which a column of text takes moments, and what that assumes.
+pub(crate) fn form(column: &Column, zoned: bool) -> (TimeForm, [Option<Habit>; 2]) {
+    match column.time_form {
+        Some(form) => {
+            let other = form.separator.is_some() && zoned != (form.zone != Zone::None);
+            (form, [other.then_some(Habit::ZoneByUtc), None])
+        }
+        None => (ASSUMED, [Some(Habit::TextFormAssumed), zoned.then_some(Habit::ZoneByUtc)]),
+    }
+}
+
+/// The form in which a column of text takes dates, and what that assumes.
+pub(crate) fn day_form(column: &Column) -> (TimeForm, Option<Habit>) {
+    match column.time_form {
+        Some(_) => {
+            let (form, [habit, _]) = form(column, false);
+            (form, habit)
+        }
+        None => {
+            let date = TimeForm { separator: None, fraction: Fraction::Fixed(0), zone: Zone::None };
+            (date, Some(Habit::TextFormAssumed))
+        }
+    }
 }
 
 /// Writes `YYYY-MM-DD` over a text of that form.
@@ -145,7 +186,7 @@ pub struct Parsed {
     pub offset: Option<i32>,
 }
 
-/// Reads `YYYY-MM-DD`, with a time `[T ]HH:MM[:SS[.digits]]` and a zone `Z` or `±HH[:]MM`
+/// Reads `YYYY-MM-DD`, with a time `[T ]HH:MM[:SS[.digits]]` and a zone `Z` or `±HH[[:]MM]`
 /// if there are any. `None` for anything else, and for more than nine digits of a fraction.
 pub fn parse(text: &[u8]) -> Option<Parsed> {
     let (date, rest) = text.split_first_chunk::<10>()?;
@@ -186,6 +227,10 @@ pub fn parse(text: &[u8]) -> Option<Parsed> {
         [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] | [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
             let minutes = number(&[*h1, *h2])? * 60 + number(&[*m1, *m2])?;
             Some(if *sign == b'-' { -minutes as i32 } else { minutes as i32 })
+        }
+        [sign @ (b'+' | b'-'), h1, h2] => {
+            let minutes = number(&[*h1, *h2])? as i32 * 60;
+            Some(if *sign == b'-' { -minutes } else { minutes })
         }
         _ => return None,
     };

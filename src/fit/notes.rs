@@ -15,19 +15,31 @@ pub enum Habit {
     NanForNull,
     /// A boolean where live has 0 and 1.
     BooleanForNumber,
+    /// A number where live has true and false.
+    NumberForBoolean,
+    /// A float where live has decimals: the decimal that it was printed from.
+    FloatForDecimal,
+    /// A double whose decimal is that of a single, where live has singles.
+    DoubleForSingle,
     /// A number where live has text.
     NumberForText,
     /// Bytes where live has text; they stay a BLOB.
     BytesForText,
+    /// Bytes where live has text of UTF-8 only.
+    BytesAsText,
+    /// A date where live has moments: its midnight.
+    DateForMoment,
+    /// A moment at midnight where live has dates.
+    MomentForDate,
     /// A typed moment where live has shown no text form; the usual one was taken.
     TextFormAssumed,
     /// A moment with finer digits than live's form; written longer, exactly.
     LongerMoment,
-    /// A moment with a zone where live writes none, written in UTC; or the reverse.
+    /// A moment with a zone where live has none, taken in UTC; or the reverse.
     ZoneByUtc,
     /// A text moment of another form, written again in live's.
     MomentRewritten,
-    /// Milliseconds since 1970 where live has text moments.
+    /// Milliseconds since 1970 where live has moments.
     EpochMillis,
     /// `None`, `NaN` and the like where live has no free text, taken as NULL.
     WordForNull,
@@ -50,13 +62,19 @@ impl fmt::Display for Habit {
             Habit::FloatForInteger => "a float where live has integers, read as integer",
             Habit::NanForNull => "NaN, read as NULL",
             Habit::BooleanForNumber => "a boolean where live has numbers, read as 0 or 1",
+            Habit::NumberForBoolean => "a number where live has true and false, 0 or 1",
+            Habit::FloatForDecimal => "a float where live has decimals, read as its shortest text",
+            Habit::DoubleForSingle => "a double where live has singles, read as its shortest text",
             Habit::NumberForText => "a number where live has text, read as its text",
             Habit::BytesForText => "bytes where live has text, kept as a blob",
+            Habit::BytesAsText => "bytes where live has text, read as UTF-8",
+            Habit::DateForMoment => "a date where live has moments, read as its midnight",
+            Habit::MomentForDate => "a moment at midnight where live has dates, read as its date",
             Habit::TextFormAssumed => "a moment; live shows no form of its own, text form assumed",
             Habit::LongerMoment => "a moment finer than live's text form, written longer",
-            Habit::ZoneByUtc => "a moment whose zone live writes otherwise, taken as UTC",
+            Habit::ZoneByUtc => "a moment whose zone live has otherwise, taken as UTC",
             Habit::MomentRewritten => "a moment in another text form, written in live's",
-            Habit::EpochMillis => "milliseconds since 1970, written in live's text form",
+            Habit::EpochMillis => "milliseconds since 1970, read as a moment",
             Habit::WordForNull => "a word such as None or NaN, read as NULL",
             Habit::WordKept => "a word such as None or NaN, kept as text: was it NULL?",
             Habit::EmptyForNull => "an unquoted empty field, read as NULL: was it empty text?",
@@ -93,6 +111,13 @@ impl Tally {
     /// How many values of `column` had this habit.
     pub fn count(&self, column: &str, habit: Habit) -> u64 {
         self.counts.get(&(column.to_owned(), habit)).copied().unwrap_or(0)
+    }
+
+    /// The one habit that one value showed.
+    #[cfg(test)]
+    pub(crate) fn only(&self) -> Option<Habit> {
+        assert!(self.counts.len() <= 1 && self.counts.values().all(|count| *count == 1));
+        self.counts.keys().next().map(|(_, habit)| *habit)
     }
 
     /// True when nothing was counted.

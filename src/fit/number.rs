@@ -5,30 +5,27 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, PrimitiveArray,
 };
-use arrow::compute::{CastOptions, cast_with_options};
+use arrow::compute::cast_with_options;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int64Type, UInt64Type};
 
 use crate::error::Result;
 use crate::fit::affinity::stored;
-use crate::fit::carry::{Carried, CarrierBuilder};
+use crate::fit::carry::Carried;
+use crate::fit::given::{EXACTLY, Found};
 use crate::fit::notes::Habit;
 use crate::fit::place::Place;
 use crate::model::table::{Affinity, Carrier, Column};
 use crate::model::value::{F64_INTEGERS, ValueRef, stands_for_integer};
 
-const STRICT: CastOptions<'static> =
-    CastOptions { safe: false, format_options: arrow::util::display::FormatOptions::new() };
-
-/// Fits an Arrow integer of any width.
+/// Fits `Int64` or `UInt64`.
 pub(crate) fn integers(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
     if *array.data_type() == DataType::UInt64 {
         let unsigned = array.as_primitive::<UInt64Type>();
         if let Some(row) = first(unsigned, |v| i64::try_from(v).is_err()) {
-            let value = unsigned.value(row);
-            return Err(place.unfit(row, format!("{value}, which is more than 64 bits signed")));
+            return Err(place.unfit(row, too_large(unsigned.value(row))));
         }
     }
-    let array = cast_with_options(array, &DataType::Int64, &STRICT)?;
+    let array = cast_with_options(array, &DataType::Int64, &EXACTLY)?;
     let ints = array.as_primitive::<Int64Type>();
     let column = place.column;
     let kept = !matches!(column.affinity, Affinity::Text | Affinity::Real);
@@ -45,24 +42,26 @@ pub(crate) fn integers(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carrie
         }
         _ => {}
     }
-    if column.affinity == Affinity::Text {
-        place.tally.add(&column.name, Habit::NumberForText, ints.len() - ints.null_count());
-    }
-    let mut out = CarrierBuilder::new(column.carrier, ints.len());
-    let mut scratch = Vec::new();
-    for (row, value) in ints.iter().enumerate() {
-        let value = value.map_or(ValueRef::Null, ValueRef::Int);
-        match stored(value, column.affinity, &mut scratch) {
-            Ok(value) => out.push(value),
-            Err(_) => return Err(place.unfit(row, "an integer")),
+    let as_text = (column.affinity == Affinity::Text).then_some(Habit::NumberForText);
+    place.carry(ints.len(), |row, scratch, out| {
+        if ints.is_null(row) {
+            out.push(ValueRef::Null);
+            return Ok([None]);
         }
-    }
-    Ok(out.finish())
+        let value = stored(ValueRef::Int(ints.value(row)), column.affinity, scratch);
+        out.push(value.map_err(|_| "an integer")?);
+        Ok([as_text])
+    })
+}
+
+/// An integer past 64 bits in an error's words.
+pub(crate) fn too_large(value: u64) -> String {
+    format!("{value}, which is more than 64 bits signed")
 }
 
 /// Fits an Arrow float of any width. NaN becomes NULL, as in SQLite.
 pub(crate) fn floats(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried> {
-    let array = cast_with_options(array, &DataType::Float64, &STRICT)?;
+    let array = cast_with_options(array, &DataType::Float64, &EXACTLY)?;
     let floats = array.as_primitive::<Float64Type>();
     let column = place.column;
     let plain = |r: f64| !r.is_nan() && r.to_bits() != 1 << 63;
@@ -72,29 +71,21 @@ pub(crate) fn floats(array: &ArrayRef, place: &mut Place<'_>) -> Result<Carried>
     {
         return Ok(array.into());
     }
-    let mut out = CarrierBuilder::new(column.carrier, floats.len());
-    let (mut nans, mut integers) = (0, 0);
-    for (row, value) in floats.iter().enumerate() {
-        match value {
-            None => out.push(ValueRef::Null),
-            Some(r) if r.is_nan() => {
-                nans += 1;
-                out.push(ValueRef::Null);
-            }
-            Some(r) => match float(r, column) {
-                Some(value) => {
-                    integers += usize::from(matches!(value, ValueRef::Int(_)));
-                    out.push(value);
-                }
-                None => return Err(place.unfit(row, describe(r))),
-            },
+    place.carry(floats.len(), |row, _, out| {
+        if floats.is_null(row) {
+            out.push(ValueRef::Null);
+            return Ok([None]);
         }
-    }
-    place.tally.add(&column.name, Habit::NanForNull, nans);
-    if column.carrier == Carrier::Int {
-        place.tally.add(&column.name, Habit::FloatForInteger, integers);
-    }
-    Ok(out.finish())
+        let r = floats.value(row);
+        if r.is_nan() {
+            out.push(ValueRef::Null);
+            return Ok([Some(Habit::NanForNull)]);
+        }
+        let value = float(r, column).ok_or_else(|| describe(r))?;
+        out.push(value);
+        let integer = column.carrier == Carrier::Int && matches!(value, ValueRef::Int(_));
+        Ok([integer.then_some(Habit::FloatForInteger)])
+    })
 }
 
 /// What a column stores for a float of a file; `None` when that is not certain. An
@@ -123,20 +114,28 @@ pub(crate) fn describe(r: f64) -> String {
 /// Fits booleans, as 0 and 1.
 pub(crate) fn booleans(array: &BooleanArray, place: &mut Place<'_>) -> Result<Carried> {
     let column = place.column;
-    if column.affinity == Affinity::Text || matches!(column.carrier, Carrier::Text | Carrier::Blob)
-    {
-        return if array.null_count() == array.len() {
-            Ok(CarrierBuilder::nulls(column.carrier, array.len()))
-        } else {
-            Err(place.unfit_column("booleans"))
-        };
-    }
-    if !column.declared.to_ascii_uppercase().starts_with("BOOL") {
-        let count = array.len() - array.null_count();
-        place.tally.add(&column.name, Habit::BooleanForNumber, count);
-    }
-    let ints: Int64Array = array.iter().map(|b| b.map(i64::from)).collect();
-    integers(&(Arc::new(ints) as ArrayRef), place)
+    place.carry(array.len(), |row, _, out| {
+        if array.is_null(row) {
+            out.push(ValueRef::Null);
+            return Ok([None]);
+        }
+        let (value, habit) = boolean(array.value(row), column)?;
+        out.push(value);
+        Ok([habit])
+    })
+}
+
+/// What a column stores for a truth value: 0 or 1, and never text.
+pub(crate) fn boolean(truth: bool, column: &Column) -> Found<'static> {
+    let value = match (column.carrier, column.affinity) {
+        (Carrier::Text | Carrier::Blob, _) | (_, Affinity::Text) => {
+            return Err(format!("the boolean {truth}"));
+        }
+        (_, Affinity::Real) => ValueRef::Real(f64::from(u8::from(truth))),
+        _ => ValueRef::Int(truth.into()),
+    };
+    let declared = column.declared.to_ascii_uppercase().starts_with("BOOL");
+    Ok((value, (!declared).then_some(Habit::BooleanForNumber)))
 }
 
 fn exact(v: i64) -> bool {

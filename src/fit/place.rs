@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
-use crate::error::Error;
-use crate::fit::notes::Tally;
+use crate::error::{Error, Result};
+use crate::fit::carry::{Carried, CarrierBuilder};
+use crate::fit::notes::{Habit, Tally};
 use crate::model::table::{Carrier, Column, TableName};
 
 /// The column that values are fitted into, and where in the backup they come from.
@@ -38,6 +39,37 @@ impl Rows<'_> {
 }
 
 impl Place<'_> {
+    /// Carries a column value by value: `each` pushes the value of a row, with a buffer at
+    /// hand, and tells the habits that it showed; else what the row holds, in an error's words.
+    pub(crate) fn carry<const HABITS: usize>(
+        &mut self,
+        rows: usize,
+        mut each: impl FnMut(
+            usize,
+            &mut Vec<u8>,
+            &mut CarrierBuilder,
+        ) -> std::result::Result<[Option<Habit>; HABITS], String>,
+    ) -> Result<Carried> {
+        let mut out = CarrierBuilder::new(self.column.carrier, rows);
+        let mut scratch = Vec::new();
+        let mut counts: Vec<(Habit, usize)> = Vec::new();
+        for row in 0..rows {
+            scratch.clear();
+            let habits =
+                each(row, &mut scratch, &mut out).map_err(|found| self.unfit(row, found))?;
+            for habit in habits.into_iter().flatten() {
+                match counts.iter_mut().find(|(known, _)| *known == habit) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((habit, 1)),
+                }
+            }
+        }
+        for (habit, count) in counts {
+            self.tally.add(&self.column.name, habit, count);
+        }
+        Ok(out.finish())
+    }
+
     /// The error for a value that live's column can't hold exactly.
     pub fn unfit(&self, row: usize, found: impl Display) -> Error {
         let row = self.rows.number(row).map(|n| format!(" in row {}", n + 1));

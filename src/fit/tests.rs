@@ -11,11 +11,11 @@ use arrow::array::{
 use arrow::datatypes::Int32Type;
 
 use crate::error::Result;
-use crate::fit::carry::{Carried, exact_column};
+use crate::fit::carry::{Carried, CarrierBuilder, exact_column};
 use crate::fit::cell::{FileHabits, Tag};
 use crate::fit::notes::{Habit, Tally};
 use crate::fit::place::{Place, Rows};
-use crate::fit::{cell, foreign};
+use crate::fit::{cell, foreign, refit};
 use crate::model::table::{Affinity, Carrier, Column, Fraction, TableName, TimeForm, Zone};
 use crate::model::value::{Cells, EXACT, Value, exact_cells};
 
@@ -369,7 +369,7 @@ fn a_snapshots_own_cells_keep_their_class() {
 fn misfits_of_a_row_are_sorted_by_column_name() {
     let (b, c) = (Column { name: "b".into(), ..int() }, Column { name: "a".into(), ..int() });
     let misfit = |text: &str| {
-        let mut builder = crate::fit::carry::CarrierBuilder::new(Carrier::Int, 2);
+        let mut builder = CarrierBuilder::new(Carrier::Int, 2);
         builder.push(crate::model::value::ValueRef::Null);
         builder.push(crate::model::value::ValueRef::Text(text.as_bytes()));
         builder.finish()
@@ -380,4 +380,60 @@ fn misfits_of_a_row_are_sorted_by_column_name() {
     assert!(exact.is_null(0));
     let cells: Vec<_> = exact_cells(exact.value(1)).map(|cell| cell.unwrap().0).collect();
     assert_eq!(cells, ["a", "b"]);
+}
+
+/// A value of another engine's column in one of SQLite.
+fn refitted(then: &Column, value: Value, column: &Column) -> Result<(Value, Tally)> {
+    let mut builder = CarrierBuilder::new(then.carrier, 1);
+    builder.push(value.as_ref());
+    let table = TableName::bare("t");
+    let mut tally = Tally::default();
+    let mut place = Place { table: &table, column, rows: Rows::From(0), tally: &mut tally };
+    let carried = refit::fit(then, builder.finish(), &mut place)?;
+    Ok((values(&carried, column).remove(0), tally))
+}
+
+#[test]
+fn another_engines_values_become_what_sqlite_would_store() {
+    let pg = |declared: &str, carrier| column(declared, carrier, Affinity::Postgres);
+    let truth = pg("boolean", Carrier::Bool);
+    let boolean = column("BOOLEAN", Carrier::Int, Affinity::Numeric);
+    assert_eq!(refitted(&truth, Value::Bool(true), &boolean).unwrap().0, Value::Int(1));
+    assert!(refitted(&truth, Value::Bool(true), &text()).is_err());
+
+    let stamp = pg("timestamp without time zone", Carrier::Stamp);
+    let instant = pg("timestamp with time zone", Carrier::Instant);
+    let micros = 1_710_381_723_500_000;
+    let six = time(Fraction::Fixed(6));
+    let (got, tally) = refitted(&stamp, Value::Stamp(micros), &six).unwrap();
+    assert_eq!(got, t("2024-03-14 02:02:03.500000"));
+    assert!(tally.is_empty());
+    let (got, tally) = refitted(&instant, Value::Instant(micros), &six).unwrap();
+    assert_eq!(got, t("2024-03-14 02:02:03.500000"));
+    assert_eq!(tally.count("c", Habit::ZoneByUtc), 1);
+    let (got, _) = refitted(&stamp, t("infinity"), &six).unwrap();
+    assert_eq!(got, t("infinity"));
+    assert!(refitted(&stamp, Value::Stamp(micros), &int()).is_err());
+    let date = pg("date", Carrier::Date);
+    assert_eq!(refitted(&date, Value::Date(19_796), &text()).unwrap().0, t("2024-03-14"));
+
+    let money = pg("numeric(10,2)", Carrier::Decimal { precision: 10, scale: 2 });
+    let cents = Value::Decimal(1_250, 2);
+    assert_eq!(refitted(&money, cents.clone(), &decimal()).unwrap().0, Value::Real(12.5));
+    assert_eq!(refitted(&money, cents.clone(), &text()).unwrap().0, t("12.50"));
+    assert!(refitted(&money, cents, &blob()).is_err());
+
+    let float = pg("double precision", Carrier::Real);
+    let (got, tally) = refitted(&float, Value::Real(f64::NAN), &real()).unwrap();
+    assert_eq!((got, tally.count("c", Habit::NanForNull)), (Value::Null, 1));
+    assert_eq!(refitted(&float, Value::Real(-0.0), &real()).unwrap().0, Value::Real(0.0));
+    let big = column("bigint unsigned", Carrier::Unsigned, Affinity::Mysql);
+    assert_eq!(refitted(&big, Value::Int(7), &int()).unwrap().0, Value::Int(7));
+    assert!(refitted(&big, Value::Unsigned(u64::MAX), &int()).is_err());
+    assert_eq!(
+        refitted(&big, Value::Unsigned(u64::MAX), &text()).unwrap().0,
+        t("18446744073709551615")
+    );
+    assert_eq!(refitted(&pg("text", Carrier::Text), t("007"), &text()).unwrap().0, t("007"));
+    assert_eq!(refitted(&pg("text", Carrier::Text), t("007"), &int()).unwrap().0, Value::Int(7));
 }

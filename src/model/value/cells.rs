@@ -77,7 +77,8 @@ fn missing_field(field: &str) -> Error {
     Error::failed(format!("a batch lacks the column {field}"))
 }
 
-fn carried(array: &dyn Array, carrier: Carrier, row: usize) -> ValueRef<'_> {
+/// The cell in `row` of an array that travels in `carrier`, where it is not NULL.
+pub fn carried(array: &dyn Array, carrier: Carrier, row: usize) -> ValueRef<'_> {
     match (carrier, array.data_type()) {
         (Carrier::Int, _) => ValueRef::Int(array.as_primitive::<Int64Type>().value(row)),
         (Carrier::Real, _) => ValueRef::Real(array.as_primitive::<Float64Type>().value(row)),

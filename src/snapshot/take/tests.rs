@@ -412,3 +412,5 @@ async fn x_a_fault_at_every_file_step_leaves_a_whole_snapshot_or_none() {
 
 #[path = "tests/sqlite.rs"]
 mod sqlite;
+#[path = "tests/strict.rs"]
+mod strict;

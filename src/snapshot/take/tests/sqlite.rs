@@ -29,7 +29,11 @@ async fn live(path: &Path) -> Arc<dyn Source> {
     open_live(path.to_str().unwrap(), 1).await.unwrap()
 }
 
-async fn rows(source: &dyn Source, schema: &TableSchema, key: &[Column]) -> Vec<Vec<Value>> {
+pub(super) async fn rows(
+    source: &dyn Source,
+    schema: &TableSchema,
+    key: &[Column],
+) -> Vec<Vec<Value>> {
     let stream = source
         .scan(Scan {
             table: schema.name.clone(),

@@ -1,6 +1,7 @@
 //! Writing to a live database of a server.
 //!
-//! Each batch is one READ COMMITTED transaction: rows are locked by their key (`FOR
+//! Each batch is one READ COMMITTED transaction (REPEATABLE READ where the binary log holds
+//! statements, which asks for it): rows are locked by their key (`FOR
 //! UPDATE` gives the newest row), compared by the caller, and written by statements over many
 //! rows whose direct predicates repeat key and guard. A statement that fails, finds fewer
 //! rows than it names, or makes the server warn is taken back to a savepoint and tried in
@@ -129,8 +130,8 @@ impl MysqlTarget {
     }
 
     /// Refuses a server that is read-only or replicates another (G10), and another operator
-    /// at work on the same database (G9).
-    async fn may_write(&mut self) -> Result<()> {
+    /// at work on the same database (G9). Gives the isolation to write in.
+    async fn may_write(&mut self) -> Result<&'static str> {
         let shown = self.address.shown().to_owned();
         let primary = |why: &str| {
             Error::refused(format!("live: {shown} {why} and is not written to"))
@@ -144,6 +145,7 @@ impl MysqlTarget {
         let session = self.session().await?;
         let looked = async {
             let read_only = session.variable("read_only").await?;
+            let log = session.variable("binlog_format").await?;
             // Who may not ask has no replication to look after.
             let replicates = match session.strings(status, &[]).await {
                 Ok(rows) => !rows.is_empty(),
@@ -153,9 +155,9 @@ impl MysqlTarget {
             let sql = "select cast(coalesce(is_used_lock(?) = connection_id(), 0) as char), \
                        cast(get_lock(?, 2) as char)";
             let taken = session.strings(sql, &[&lock, &lock]).await?;
-            Ok::<_, Stop>((read_only, replicates, taken))
+            Ok::<_, Stop>((read_only, log, replicates, taken))
         };
-        let (read_only, replicates, taken) = match looked.await {
+        let (read_only, log, replicates, taken) = match looked.await {
             Ok(looked) => looked,
             Err(e) => return Err(self.failed("be looked at", e)),
         };
@@ -175,6 +177,29 @@ impl MysqlTarget {
             // It was ours already: a lock counts how often it was taken.
             self.run("release a lock", &format!("do release_lock('{lock}')")).await?;
         }
+        Ok(match log.as_deref() {
+            Some("STATEMENT") => "repeatable read",
+            _ => "read committed",
+        })
+    }
+
+    async fn begin_once(&mut self) -> Result<()> {
+        let isolation = self.may_write().await?;
+        let sql = format!("set transaction isolation level {isolation}");
+        self.run("begin a transaction", &sql).await?;
+        self.run("begin a transaction", "start transaction").await?;
+        self.reading = Reading::Locking;
+        Ok(())
+    }
+
+    async fn begin_reading_once(&mut self) -> Result<()> {
+        let (sql, reading) = match self.lost {
+            true => ("start transaction", Reading::Waiting),
+            false => ("start transaction with consistent snapshot, read only", Reading::Plain),
+        };
+        self.run("begin to read", "set transaction isolation level repeatable read").await?;
+        self.run("begin to read", sql).await?;
+        self.reading = reading;
         Ok(())
     }
 
@@ -219,24 +244,20 @@ impl Target for MysqlTarget {
         Ok(schema)
     }
 
+    /// A connection that was lost between two transactions took nothing with it, so one more
+    /// is tried.
     async fn begin(&mut self) -> Result<()> {
-        self.may_write().await?;
-        self.run("begin a transaction", "set transaction isolation level read committed").await?;
-        self.run("begin a transaction", "start transaction").await?;
-        self.reading = Reading::Locking;
-        Ok(())
+        match self.begin_once().await {
+            Err(_) if self.session.is_none() => self.begin_once().await,
+            begun => begun,
+        }
     }
 
     async fn begin_reading(&mut self) -> Result<()> {
-        self.session().await?;
-        let (sql, reading) = match self.lost {
-            true => ("start transaction", Reading::Waiting),
-            false => ("start transaction with consistent snapshot, read only", Reading::Plain),
-        };
-        self.run("begin to read", "set transaction isolation level repeatable read").await?;
-        self.run("begin to read", sql).await?;
-        self.reading = reading;
-        Ok(())
+        match self.begin_reading_once().await {
+            Err(_) if self.session.is_none() => self.begin_reading_once().await,
+            begun => begun,
+        }
     }
 
     async fn read(

@@ -1,5 +1,6 @@
 //! Plans made and applied between two databases of a real server.
 
+mod clients;
 mod lab;
 mod matrix;
 mod rows;

@@ -21,22 +21,33 @@ use crate::progress::Silent;
 use crate::select::Predicate;
 use crate::target::Target as _;
 
-pub(super) use super::super::super::source::tests::mariadb::Database;
+pub(super) use super::super::super::source::tests::mariadb::{Database, Server};
 
 pub(super) struct Lab {
     pub(super) live: Database,
     pub(super) backup: Database,
     folder: tempfile::TempDir,
+    batch: usize,
 }
 
 impl Lab {
     /// Both databases after these statements; then the live one after these.
     pub(super) fn new(both: &str, damage: &str) -> Self {
-        let (live, backup) = (Database::with(both), Database::with(both));
-        if !damage.is_empty() {
-            live.sql(damage);
-        }
-        Self { live, backup, folder: tempfile::tempdir().unwrap() }
+        Self::on(Server::shared(), both, damage)
+    }
+
+    /// The same on this server.
+    pub(super) fn on(server: &'static Server, both: &str, damage: &str) -> Self {
+        let (live, backup) = (server.database(), server.database());
+        live.sql(both);
+        backup.sql(both);
+        live.sql(damage);
+        Self { live, backup, folder: tempfile::tempdir().unwrap(), batch: 1000 }
+    }
+
+    /// So many rows a batch.
+    pub(super) fn in_batches_of(self, batch: usize) -> Self {
+        Self { batch, ..self }
     }
 
     pub(super) async fn mount(&self) -> Mount {
@@ -74,7 +85,7 @@ impl Lab {
             id: id.into(),
             command: "restore".into(),
             title: "test".into(),
-            batch_size: 1000,
+            batch_size: self.batch,
             max_rows: None,
             atomic: false,
             lifetime: Duration::hours(1),

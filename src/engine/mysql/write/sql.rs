@@ -182,3 +182,77 @@ pub(super) fn holder(table: &Table, key: &[&TableColumn], columns: &[&TableColum
         any_of(columns, 1)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::mysql::catalogue::Index;
+    use crate::engine::mysql::types::Form;
+    use crate::model::table::Carrier;
+    use crate::mount::memory;
+
+    fn column(name: &str, on_update: bool) -> TableColumn {
+        TableColumn {
+            name: name.into(),
+            declared: "int".into(),
+            form: Form::Int { width: 4, unsigned: false },
+            kind: "int".into(),
+            charset: None,
+            not_null: true,
+            default: None,
+            generated: name == "g",
+            counter: false,
+            on_update,
+        }
+    }
+
+    fn table() -> Table {
+        let columns = vec![column("k`1", false), column("v", false), column("g", false)];
+        Table {
+            name: "t; drop".into(),
+            base: true,
+            engine: "InnoDB".into(),
+            rows: 0,
+            columns: columns.into_iter().chain([column("u", true)]).collect(),
+            uniques: vec![Index { name: "PRIMARY".into(), columns: vec![Some("k`1".into())] }],
+        }
+    }
+
+    fn plan(op: Op) -> TablePlan {
+        let column = |name: &str| Column::new(name, Carrier::Int);
+        let columns: Vec<Column> = ["k`1", "v", "g"].into_iter().map(column).collect();
+        let schema = memory::table("t; drop", columns.clone(), &["k`1"], vec![]).schema;
+        TablePlan {
+            table: schema.name.clone(),
+            op,
+            key: schema.keys[0].clone(),
+            before: if op == Op::Insert { vec![] } else { columns.clone() },
+            after: if op == Op::Delete { vec![] } else { columns },
+            schema,
+            rows: 0,
+            skipped: vec![],
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn g2_c1_writes_are_plain_and_address_their_rows_directly() {
+        let table = table();
+        let sql = |op, count| Write::of(&plan(op), &table).unwrap().statement(count);
+        assert_eq!(sql(Op::Insert, 2), "insert into `t; drop` (`k``1`, `v`) values (?, ?), (?, ?)");
+        assert_eq!(
+            sql(Op::Update, 2),
+            "update `t; drop` set `v` = case when `k``1` = ? then ? when `k``1` = ? then ? end, \
+             `u` = `u` where (`k``1` = ? and `v` <=> ?) or (`k``1` = ? and `v` <=> ?)"
+        );
+        assert_eq!(
+            sql(Op::Delete, 1),
+            "delete from `t; drop` where (`k``1` = ? and `v` <=> ? and `g` <=> ?)"
+        );
+        for op in [Op::Insert, Op::Update, Op::Delete] {
+            for word in ["replace", "ignore", "duplicate", "with ", "select", " limit "] {
+                assert!(!sql(op, 3).contains(word), "{word}");
+            }
+        }
+    }
+}

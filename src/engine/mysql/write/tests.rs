@@ -4,3 +4,4 @@ mod clients;
 mod lab;
 mod matrix;
 mod rows;
+mod schema;

@@ -95,14 +95,15 @@ impl<'a> Writing<'a> {
 
     /// Writes these rows. Rows that a unique index or a reference refused are tried again,
     /// backwards, while others go through: a chain of moves or a parent in the same table
-    /// frees its way.
+    /// frees its way. A tree is taken down from its leaves, however deep.
     pub(super) async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
         let mut outcome = vec![Written::Done; rows.len()];
         let mut order: Vec<usize> = (0..rows.len()).collect();
         if self.plan.op == Op::Delete {
             order.reverse();
         }
-        for _ in 0..PASSES {
+        let mut passes = 0;
+        while passes < PASSES {
             let hung = self.hung(rows, &order).await?;
             let (barred, free): (Vec<usize>, Vec<usize>) =
                 order.iter().partition(|i| hung.iter().any(|(hung, _)| hung == *i));
@@ -110,7 +111,7 @@ impl<'a> Writing<'a> {
                 let detail = format!("rows of {shown} reference it");
                 outcome[i] = Written::Refused(Reason::ForeignKey, detail);
             }
-            let mut refused = barred;
+            let mut refused = Vec::new();
             let mut through = false;
             for (i, went) in self.all(rows, &free).await? {
                 match went {
@@ -127,6 +128,8 @@ impl<'a> Writing<'a> {
                     }
                 }
             }
+            passes += usize::from(!refused.is_empty());
+            refused.extend(barred);
             if refused.is_empty() || !through {
                 break;
             }

@@ -19,7 +19,7 @@ use crate::fit::number;
 use crate::fit::place::Place;
 use crate::fit::strict::{self, Door};
 use crate::model::table::{Affinity, Carrier, Column, TimeForm, Zone};
-use crate::model::value::ValueRef;
+use crate::model::value::{ValueRef, push_unhex};
 
 /// What a cell was in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,19 +39,25 @@ pub enum Tag {
     False = b'f',
     /// A JSON array or object, without spaces.
     Nested = b'j',
-    /// A snapshot of ours: an INTEGER or a REAL as JSON wrote it.
+    /// A snapshot of ours or SQLite's `.dump`: an INTEGER or a REAL as it is written there.
     OwnNumber = b'N',
     /// A snapshot of ours: a REAL that JSON can't write.
     OwnReal = b'R',
-    /// A snapshot of ours: TEXT.
+    /// A snapshot of ours or an SQL dump: TEXT.
     OwnText = b'T',
-    /// A snapshot of ours: a BLOB.
+    /// A snapshot of ours or an SQL dump: a BLOB.
     OwnBlob = b'B',
+    /// A server's dump: a number in its own digits, or `NaN`, `Infinity`, `-Infinity`.
+    Digits = b'd',
+    /// A server's dump: a date or a moment, with its offset from UTC where it has a zone.
+    Moment = b'm',
+    /// A server's dump: what a column takes whose type the dump does not tell.
+    Written = b'w',
 }
 
 impl Tag {
     /// All tags.
-    pub const ALL: [Tag; 11] = [
+    pub const ALL: [Tag; 14] = [
         Tag::Bare,
         Tag::Quoted,
         Tag::Str,
@@ -63,6 +69,9 @@ impl Tag {
         Tag::OwnReal,
         Tag::OwnText,
         Tag::OwnBlob,
+        Tag::Digits,
+        Tag::Moment,
+        Tag::Written,
     ];
 
     /// True for the cells of a snapshot of ours, whose numbers come back bit by bit.
@@ -156,6 +165,9 @@ impl Fitter<'_> {
             }
             Tag::OwnText => Ok((self.stored(ValueRef::Text(payload), scratch)?, None)),
             Tag::OwnBlob => Ok((ValueRef::Blob(payload), None)),
+            Tag::Digits => self.digits(payload, scratch),
+            Tag::Moment => self.moment(payload, scratch),
+            Tag::Written => self.written(payload, scratch),
         }
     }
 
@@ -242,6 +254,71 @@ impl Fitter<'_> {
         }
     }
 
+    /// A number of a column that holds nothing else.
+    fn digits<'a>(&self, digits: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        let shown = || format!("the number {}", String::from_utf8_lossy(digits));
+        match column.carrier {
+            Carrier::Text if column.affinity == Affinity::Text && column.time_form.is_none() => {
+                Ok((ValueRef::Text(digits), Some(Habit::NumberForText)))
+            }
+            Carrier::Text | Carrier::Blob if column.time_form.is_some() => Err(shown()),
+            _ => match numeral(digits) {
+                Some(Numeral::Real(r))
+                    if matches!(column.carrier, Carrier::Text | Carrier::Blob) =>
+                {
+                    Ok((self.own_real(r, scratch)?, None))
+                }
+                Some(number) => self.numeral(number, scratch),
+                None => Err(shown()),
+            },
+        }
+    }
+
+    /// A date or a moment of a typed column.
+    fn moment<'a>(&self, text: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        if column.carrier != Carrier::Text {
+            return Err(format!("the moment {}", String::from_utf8_lossy(text)));
+        }
+        if let (Some(form), Some(parsed)) = (column.time_form, moment::parse(text)) {
+            let utc = parsed.utc();
+            if utc.write(&form, scratch).is_some() {
+                if scratch == text {
+                    return Ok((ValueRef::Text(text), None));
+                }
+                let zone_kept = form.separator.is_none()
+                    || parsed.offset.is_some() == (form.zone != Zone::None);
+                let habit = if zone_kept { Habit::MomentRewritten } else { Habit::ZoneByUtc };
+                return Ok((ValueRef::Text(scratch), Some(habit)));
+            }
+        }
+        Ok((self.stored(ValueRef::Text(text), scratch)?, None))
+    }
+
+    /// What a column takes whose type the dump does not tell.
+    fn written<'a>(&self, text: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        match column.carrier {
+            Carrier::Text if column.time_form.is_some() => self.moment(text, scratch),
+            Carrier::Text => Ok((self.stored(ValueRef::Text(text), scratch)?, None)),
+            Carrier::Blob => match text {
+                [b'\\', b'x', digits @ ..] => {
+                    push_unhex(digits, scratch).ok_or("digits that are not hexadecimal")?;
+                    Ok((ValueRef::Blob(scratch), None))
+                }
+                _ if column.declared.is_empty() => Ok((ValueRef::Text(text), None)),
+                _ => Ok((ValueRef::Blob(text), None)),
+            },
+            _ if matches!(text, b"t" | b"true") => number::boolean(true, column),
+            _ if matches!(text, b"f" | b"false") => number::boolean(false, column),
+            _ => match numeral(text) {
+                Some(number) => self.numeral(number, scratch),
+                None => Ok((self.stored(ValueRef::Text(text), scratch)?, None)),
+            },
+        }
+    }
+
     fn numeral<'a>(&self, number: Numeral, scratch: &'a mut Vec<u8>) -> Found<'a> {
         match number {
             Numeral::Int(i) => Ok((self.stored(ValueRef::Int(i), scratch)?, None)),
@@ -290,6 +367,24 @@ impl Fitter<'_> {
             }
             Tag::OwnText => fitter.value(Given::Text(payload), Door::Database, scratch),
             Tag::OwnBlob => fitter.value(Given::Bytes(payload), Door::Database, scratch),
+            Tag::Digits if payload.last().is_some_and(u8::is_ascii_digit) => {
+                fitter.value(Given::Numeral(payload), Door::Database, scratch)
+            }
+            Tag::Digits | Tag::Moment => {
+                fitter.value(Given::Text(payload), Door::Database, scratch)
+            }
+            Tag::Written => match (self.column.carrier, payload) {
+                (Carrier::Bool, b"t" | b"true") => file(Given::Bool(true), scratch),
+                (Carrier::Bool, b"f" | b"false") => file(Given::Bool(false), scratch),
+                (Carrier::Blob, [b'\\', b'x', digits @ ..]) => {
+                    push_unhex(digits, scratch).ok_or("digits that are not hexadecimal")?;
+                    Ok((ValueRef::Blob(scratch), None))
+                }
+                (Carrier::Blob, bytes) => {
+                    fitter.value(Given::Bytes(bytes), Door::Database, scratch)
+                }
+                (_, text) => fitter.value(Given::Text(text), Door::Database, scratch),
+            },
         }
     }
 

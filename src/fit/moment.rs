@@ -186,6 +186,14 @@ pub struct Parsed {
     pub offset: Option<i32>,
 }
 
+impl Parsed {
+    /// The moment in UTC; by its own clock where the text has no zone.
+    pub fn utc(&self) -> Moment {
+        let seconds = self.moment.seconds - i64::from(self.offset.unwrap_or(0)) * 60;
+        Moment { seconds, ..self.moment }
+    }
+}
+
 /// Reads `YYYY-MM-DD`, with a time `[T ]HH:MM[:SS[.digits]]` and a zone `Z` or `±HH[[:]MM]`
 /// if there are any. `None` for anything else, and for more than nine digits of a fraction.
 pub fn parse(text: &[u8]) -> Option<Parsed> {
@@ -316,6 +324,9 @@ mod tests {
         }
         assert_eq!(parse(b"2024-02-29T00:00+02:30").unwrap().offset, Some(150));
         assert_eq!(parse(b"2024-02-29 00:00:00-0500").unwrap().offset, Some(-300));
+        let parsed = parse(b"2024-02-29 00:30:00+01").unwrap();
+        assert_eq!(parsed.offset, Some(60));
+        assert_eq!(parsed.utc(), parse(b"2024-02-28 23:30:00").unwrap().moment);
     }
 
     proptest! {

@@ -417,6 +417,24 @@ pub struct TableSchema {
 }
 
 impl TableSchema {
+    /// A base table of which only the columns are known.
+    pub fn of_columns(name: TableName, columns: Vec<Column>) -> Self {
+        Self {
+            name,
+            kind: TableKind::Base,
+            columns,
+            keys: Vec::new(),
+            uniques: Vec::new(),
+            foreign_keys: Vec::new(),
+            triggers: Vec::new(),
+            rowid_alias: None,
+            without_rowid: false,
+            autoincrement: false,
+            unwritable: None,
+            ddl: String::new(),
+        }
+    }
+
     /// The column of this name (exact case first, then without case when unique).
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name).or_else(|| {

@@ -167,11 +167,31 @@ pub fn hex(bytes: &[u8]) -> String {
     out
 }
 
-/// The bytes of hexadecimal digits; `None` for anything else.
+/// The bytes of hexadecimal digits in pairs; `None` for anything else.
 pub fn unhex(digits: &str) -> Option<Vec<u8>> {
-    let nibble = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
-    let pairs = digits.as_bytes().chunks(2);
-    pairs.map(|pair| Some(nibble(pair[0])? << 4 | nibble(*pair.get(1)?)?)).collect()
+    let mut out = Vec::new();
+    push_unhex(digits.as_bytes(), &mut out)?;
+    digits.len().is_multiple_of(2).then_some(out)
+}
+
+/// Appends the bytes that hexadecimal digits of either case stand for; an odd number of them lacks
+/// a 0 at its beginning. `None` for other characters.
+pub fn push_unhex(digits: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let nibble = |digit: &u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    };
+    let (first, pairs) = digits.split_at(digits.len() % 2);
+    if let [digit] = first {
+        out.push(nibble(digit)?);
+    }
+    out.reserve(pairs.len() / 2);
+    for pair in pairs.chunks_exact(2) {
+        out.push(nibble(&pair[0])? << 4 | nibble(&pair[1])?);
+    }
+    Some(())
 }
 
 impl PartialEq for ValueRef<'_> {
@@ -274,6 +294,17 @@ mod tests {
         ] {
             assert_eq!(value.plain_text().as_deref(), Some(text));
         }
+    }
+
+    #[test]
+    fn hexadecimal_digits_come_back_as_their_bytes() {
+        let bytes = |digits: &str| {
+            let mut out = Vec::new();
+            push_unhex(digits.as_bytes(), &mut out).map(|()| out)
+        };
+        assert_eq!(bytes(&hex(b"\x00\xff\x7a")), Some(b"\x00\xff\x7a".to_vec()));
+        assert_eq!((bytes("aBc"), bytes("")), (Some(b"\x0a\xbc".to_vec()), Some(vec![])));
+        assert_eq!((bytes("0g"), bytes("+1")), (None, None));
     }
 
     #[test]

@@ -141,18 +141,21 @@ pub struct Layout {
     pub rows: Side<Option<u64>>,
 }
 
-/// The table of this name: exact case first, then without case when unique.
+/// The table of this name: with its schema, else by the table's name alone when one schema has
+/// it, exact case first, then without case when unique.
 pub fn find_table<'a>(tables: &'a [TableName], name: &str) -> Option<&'a TableName> {
-    let exact = |t: &&TableName| t.to_string() == name || t.name == name;
-    tables.iter().find(exact).or_else(|| {
-        let mut hits = tables.iter().filter(|t| {
-            t.name.eq_ignore_ascii_case(name) || t.to_string().eq_ignore_ascii_case(name)
-        });
+    let only = |same: &dyn Fn(&str) -> bool| {
+        let mut hits = tables.iter().filter(|t| same(&t.name) || same(&t.to_string()));
         match (hits.next(), hits.next()) {
             (Some(one), None) => Some(one),
             _ => None,
         }
-    })
+    };
+    tables
+        .iter()
+        .find(|t| t.to_string() == name)
+        .or_else(|| only(&|known| known == name))
+        .or_else(|| only(&|known| known.eq_ignore_ascii_case(name)))
 }
 
 /// An error for a table that a side does not have, with the ones it has.

@@ -5,6 +5,7 @@
 
 pub mod detect;
 pub mod dress;
+pub mod dump;
 pub mod file;
 pub mod files;
 pub mod folder;

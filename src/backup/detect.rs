@@ -4,11 +4,14 @@
 //! restorekit.json                                 a snapshot of ours
 //! folders with restorekit.json below              snapshots of ours: the newest, or latest~N
 //! "SQLite format 3\0" at the start                a SQLite file
+//! a dump's head, PGDMP or toc.dat                 an SQL dump (`dump::signs`)
 //! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or latest~N
 //! <table>.parquet, .jsonl, .json, .csv            loose files
 //! ```
 //!
 //! Two answers are an error that names both: a guess here would restore the wrong rows.
+
+mod one;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
+use crate::backup::dump::signs::{self, DumpKind};
+use crate::backup::dump::{Dump, DumpSpec, Wanted};
 use crate::backup::file::{regular, unreadable};
 use crate::backup::files::{self, Content, Files, TableFile, shown};
 use crate::backup::folder::{self, Candidate, Loose, Named, Take};
@@ -39,6 +44,9 @@ pub struct BackupSpec {
     pub latest: Option<usize>,
     /// The live database's name, which picks one of several databases.
     pub database: Option<String>,
+    /// The tables that will be read, where they are known: a dump is then read once for all
+    /// of them. Empty: any.
+    pub tables: Vec<String>,
     /// How many parts are read at once.
     pub parallelism: usize,
     /// What one table may expand to, where the user raised it.
@@ -92,6 +100,8 @@ pub enum Layout {
     Snapshot(Box<Snapshot>),
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// An SQL dump.
+    Dump(PathBuf, DumpKind),
     /// Tables as files.
     Tables {
         /// The kind in words.
@@ -111,6 +121,7 @@ impl Layout {
         match self {
             Layout::Snapshot(_) => "restorekit snapshot",
             Layout::Sqlite(_) => "SQLite file",
+            Layout::Dump(_, kind) => kind.words(),
             Layout::Tables { kind, .. } => kind,
         }
     }
@@ -119,7 +130,7 @@ impl Layout {
     pub fn location(&self) -> &Path {
         match self {
             Layout::Snapshot(snapshot) => &snapshot.folder,
-            Layout::Sqlite(path) => path,
+            Layout::Sqlite(path) | Layout::Dump(path, _) => path,
             Layout::Tables { location, .. } => location,
         }
     }
@@ -128,7 +139,7 @@ impl Layout {
     pub fn taken_at(&self) -> Option<DateTime<FixedOffset>> {
         match self {
             Layout::Snapshot(snapshot) => Some(snapshot.taken_at),
-            Layout::Sqlite(_) => None,
+            Layout::Sqlite(_) | Layout::Dump(..) => None,
             Layout::Tables { taken_at, .. } => *taken_at,
         }
     }
@@ -152,6 +163,27 @@ pub async fn open(found: Found, spec: &BackupSpec) -> Result<Arc<dyn Source>> {
     match found.layout {
         Layout::Sqlite(path) => sqlite::open(&path, spec.parallelism.max(1)).await,
         Layout::Snapshot(snapshot) => Ok(Arc::new(snapshot.source(limits, found.warnings)?)),
+        Layout::Dump(path, kind) => {
+            let wanted = match spec.tables.as_slice() {
+                [] => Wanted::All,
+                named => Wanted::Named(named.to_vec()),
+            };
+            let dump = open_dump(path, kind, spec, wanted).await?;
+            let origin = Origin {
+                location: shown(dump.path()),
+                kind: kind.words().into(),
+                taken_at: dump.taken_at().map(|t| t.to_rfc3339()),
+                warnings: found.warnings.into_iter().chain(dump.notes().iter().cloned()).collect(),
+            };
+            let dump = Arc::new(dump);
+            let tables = dump.tables().iter().map(|table| TableFile {
+                name: table.name.clone(),
+                path: dump.path().to_owned(),
+                folder: None,
+                content: Content::Dump(Arc::clone(&dump)),
+            });
+            Ok(Arc::new(Files::new(origin, tables.collect(), None, limits)))
+        }
         Layout::Tables { kind, location, taken_at, tables } => {
             let path = location.clone();
             let files = table_files(&location, tables);
@@ -171,6 +203,18 @@ pub async fn open(found: Found, spec: &BackupSpec) -> Result<Arc<dyn Source>> {
             Ok(Arc::new(Files::new(origin, files, None, limits)))
         }
     }
+}
+
+/// Opens a dump on a reading thread.
+pub(crate) async fn open_dump(
+    path: PathBuf,
+    kind: DumpKind,
+    spec: &BackupSpec,
+    wanted: Wanted,
+) -> Result<Dump> {
+    let (limits, database) = (spec.limits(), spec.database.clone());
+    let shown = path.clone();
+    blocking(&shown, move || Dump::open(DumpSpec { path, kind, limits, database }, &wanted)).await
 }
 
 /// The tables' files. No link may lead out of `location` when that is a folder.
@@ -209,15 +253,15 @@ pub fn recognise(spec: &BackupSpec) -> Result<Found> {
                 path.display()
             )));
         }
-        return file(path, metadata.len());
+        return one::file(path, metadata.len(), spec.limits());
     }
-    let mut answers = answers(path)?;
+    let mut answers = answers(path, spec.limits())?;
     match answers.len() {
         0 => Err(Error::failed(format!(
             "the folder {} holds no backup that restorekit knows",
             path.display()
         ))
-        .hint("it reads its own snapshots, SQLite files, <table>.parquet, .jsonl, .json and .csv")),
+        .hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .jsonl, .json and .csv")),
         1 => answers.remove(0).choose(spec),
         _ => {
             let (a, b) = (answers[0].sign(path), answers[1].sign(path));
@@ -237,9 +281,10 @@ enum Answer {
     Database(Vec<Take>),
     Databases(Vec<(PathBuf, Vec<Take>)>),
     Loose(Loose),
+    Dump(DumpKind, &'static str),
 }
 
-fn answers(path: &Path) -> Result<Vec<Answer>> {
+fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
     let mut answers = Vec::new();
     let ours = snapshot::is_snapshot(path);
     if ours {
@@ -272,6 +317,9 @@ fn answers(path: &Path) -> Result<Vec<Answer>> {
         if !databases.is_empty() {
             answers.push(Answer::Databases(databases));
         }
+    }
+    if let Some((kind, sign)) = signs::of_folder(path, limits) {
+        answers.push(Answer::Dump(kind, sign));
     }
     let loose = folder::loose(&[path])?;
     if !loose.tables.is_empty() {
@@ -310,6 +358,7 @@ impl Answer {
                 "a root of databases with dated takes ({} is one)",
                 within(&databases[0].1[0].folder)
             ),
+            Answer::Dump(kind, sign) => format!("a {} (it has {sign})", kind.words()),
             Answer::Loose(loose) => {
                 format!("a folder of table files ({} is there)", within(&loose.tables[0].path))
             }
@@ -355,6 +404,10 @@ impl Answer {
                 let mut warnings = Vec::new();
                 let takes = pick(spec, names, "databases", &mut warnings)?;
                 dated(spec, takes, why, warnings)
+            }
+            Answer::Dump(kind, _) => {
+                let layout = Layout::Dump(spec.path.clone(), kind);
+                Ok(Found { layout, why, warnings: Vec::new(), older: Vec::new() })
             }
             Answer::Loose(loose) => tables(loose, LOOSE, spec.path.clone(), None, why),
         }
@@ -514,85 +567,4 @@ fn sqlite_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn head(path: &Path) -> Result<Vec<u8>> {
     registry::first_bytes(path, 512).map_err(|e| unreadable(path, e))
-}
-
-/// What a single file is: by its first bytes, then by its name.
-fn file(path: &Path, len: u64) -> Result<Found> {
-    let shown = path.display();
-    if len == 0 {
-        return Err(Error::damaged(format!("backup file {shown} is empty")));
-    }
-    let head = head(path)?;
-    let found = |layout, why: &str| {
-        Ok(Found { layout, why: vec![why.into()], warnings: Vec::new(), older: Vec::new() })
-    };
-    let named = folder::by_name(path);
-    let one = |table: Candidate, kind| Layout::Tables {
-        kind,
-        location: path.to_owned(),
-        taken_at: None,
-        tables: vec![table],
-    };
-    if head.starts_with(sqlite::MAGIC) {
-        return found(Layout::Sqlite(path.to_owned()), "it begins with \"SQLite format 3\"");
-    }
-    if head.starts_with(b"PAR1") {
-        let table = named.unwrap_or_else(|| Candidate {
-            table: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            path: path.to_owned(),
-            named: Named::Parquet,
-        });
-        let table = Candidate { named: Named::Parquet, ..table };
-        return found(one(table, "Parquet file"), "it begins with \"PAR1\"");
-    }
-    if let Some(what) = other_tools(&head) {
-        return Err(Error::failed(format!("backup file {shown} is {what}, which is not read"))
-            .hint(
-                "load it into a SQLite file, or export the tables as Parquet, CSV or JSON lines",
-            ));
-    }
-    match named {
-        Some(table) if table.named == Named::Parquet => Err(Error::damaged(format!(
-            "backup file {shown} is named like Parquet but does not begin with \"PAR1\""
-        ))),
-        Some(table) if table.named == Named::Csv => {
-            found(one(table, "CSV file"), "its name ends like CSV")
-        }
-        Some(table) => found(one(table, "JSON lines file"), "its name ends like JSON lines"),
-        None if stem(&file_name(path)) != file_name(path) => Err(Error::damaged(format!(
-            "backup file {shown} is named like a SQLite database, but it begins with {}",
-            beginning(&head)
-        ))),
-        None => Err(Error::failed(format!(
-            "backup file {shown} is of no kind that restorekit knows"
-        ))
-        .hint("it reads its own snapshots, SQLite files, <table>.parquet, .jsonl, .json and .csv")),
-    }
-}
-
-/// What the first bytes say of files that are known and not read.
-fn other_tools(head: &[u8]) -> Option<&'static str> {
-    let text = String::from_utf8_lossy(head);
-    if head.starts_with(b"PGDMP") {
-        Some("a pg_dump archive")
-    } else if text.contains("PostgreSQL database dump") {
-        Some("a PostgreSQL dump")
-    } else if text.contains("MySQL dump") || text.contains("MariaDB dump") {
-        Some("a MySQL dump")
-    } else if text.starts_with("PRAGMA foreign_keys=OFF;") {
-        Some("a SQLite .dump")
-    } else if head.starts_with(b"PK\x03\x04") {
-        Some("a zip archive")
-    } else {
-        None
-    }
-}
-
-fn beginning(head: &[u8]) -> String {
-    let start = &head[..head.len().min(16)];
-    if start.iter().all(|b| b.is_ascii_graphic() || *b == b' ' || *b == b'\n') {
-        format!("the text {:?}", String::from_utf8_lossy(start))
-    } else {
-        "other bytes than SQLite's".into()
-    }
 }

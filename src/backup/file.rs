@@ -69,6 +69,11 @@ impl BackupFile {
         Ok(())
     }
 
+    /// Reads from byte `at` on into the buffer, as far as one call goes.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, at)
+    }
+
     /// SHA-256 of its bytes, hexadecimal.
     pub fn sha256(&self) -> Result<String> {
         let mut hasher = Sha256::new();

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::backup::dress::Dress;
+use crate::backup::dump::Dump;
 use crate::backup::file::BackupFile;
 use crate::backup::guard::{blocking, caught, stream};
 use crate::backup::manifest::FileFormat;
@@ -34,6 +35,8 @@ pub enum Content {
     Text(TextFormat),
     /// A file of a snapshot of ours.
     Own(Box<OwnFile>),
+    /// A table among those of an SQL dump.
+    Dump(Arc<Dump>),
 }
 
 /// A file of a snapshot of ours, by the manifest.
@@ -101,6 +104,10 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<ParquetTab
             return ParquetTable::open(name, file, Dress::Foreign, limits);
         }
         Content::Text(format) => *format,
+        Content::Dump(dump) => {
+            let staged = dump.staged(&name)?;
+            return ParquetTable::open_staged(name, &table.path, staged, limits);
+        }
         Content::Own(own) => {
             let file = BackupFile::open(&table.path, table.folder.as_deref())?;
             if file.size() != own.bytes || file.sha256()? != own.sha256 {
@@ -200,6 +207,11 @@ impl Source for Files {
         if let Content::Own(own) = &found.file.content {
             return Ok(own.schema.clone());
         }
+        if let Content::Dump(dump) = &found.file.content
+            && let Some(table) = dump.tables().iter().find(|t| t.name == found.file.name)
+        {
+            return Ok(TableSchema::of_columns(table.name.clone(), table.columns.clone()));
+        }
         self.on_table(table, |table| Ok(table.schema())).await
     }
 
@@ -266,12 +278,26 @@ impl Source for Files {
 /// SHA-256 over the tables' names and their files' digests.
 fn digest_of(files: &[TableFile]) -> Result<String> {
     let mut hasher = Sha256::new();
-    for table in files {
-        let file = BackupFile::open(&table.path, table.folder.as_deref())?;
-        hasher.update(table.name.to_string().as_bytes());
+    let mut take = |name: &str, path: &Path, folder: Option<&Path>| {
+        hasher.update(name.as_bytes());
         hasher.update([0]);
-        hasher.update(file.sha256()?.as_bytes());
+        hasher.update(BackupFile::open(path, folder)?.sha256()?.as_bytes());
         hasher.update([0]);
+        Ok::<(), Error>(())
+    };
+    // A dump's tables stand in the same files.
+    let dump = files.iter().find_map(|table| match &table.content {
+        Content::Dump(dump) => Some(dump),
+        _ => None,
+    });
+    if let Some(dump) = dump {
+        for path in dump.files()? {
+            take("", &path, None)?;
+        }
+    } else {
+        for table in files {
+            take(&table.name.to_string(), &table.path, table.folder.as_deref())?;
+        }
     }
     Ok(hex(&hasher.finalize()))
 }

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use crate::backup::detect::{self, BackupSpec, Found, Layout, table_files};
+use crate::backup::detect::{self, BackupSpec, Found, Layout, open_dump, table_files};
+use crate::backup::dump::{DumpTable, Wanted};
 use crate::backup::file::regular;
 use crate::backup::files::{self, TableFile, open_table, shown};
 use crate::backup::guard::{blocking, caught};
@@ -63,6 +64,12 @@ pub async fn inspect(spec: &BackupSpec) -> Result<Inspection> {
     match &found.layout {
         Layout::Sqlite(_) => sqlite(found, spec, &mut inspection).await?,
         Layout::Snapshot(snapshot) => inspection.tables = ours(snapshot),
+        Layout::Dump(path, kind) => {
+            let dump = open_dump(path.clone(), *kind, spec, Wanted::None).await?;
+            inspection.taken_at = dump.taken_at().map(|t| t.to_rfc3339());
+            inspection.warnings.extend(dump.notes().iter().cloned());
+            inspection.tables = dump.tables().iter().map(of_dump).collect();
+        }
         Layout::Tables { location, tables, .. } => {
             let files = table_files(location, tables.clone());
             let looked = blocking(location, move || {
@@ -95,6 +102,17 @@ async fn sqlite(found: Found, spec: &BackupSpec, inspection: &mut Inspection) ->
         });
     }
     source.release().await
+}
+
+fn of_dump(table: &DumpTable) -> InspectedTable {
+    let problem = "the dump holds its definition and no rows of it: it was made without its data";
+    InspectedTable {
+        name: table.name.clone(),
+        rows: table.rows.filter(|_| table.has_data),
+        columns: table.columns.iter().map(|column| column.name.clone()).collect(),
+        bytes: None,
+        problem: (!table.has_data).then(|| problem.to_owned()),
+    }
 }
 
 fn ours(snapshot: &Snapshot) -> Vec<InspectedTable> {

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::fit::foreign::{is_plain, natural_carrier};
 use crate::fit::notes::Tally;
 use crate::fit::place::Rows;
-use crate::model::table::{Carrier, Column, TableKind, TableName, TableSchema};
+use crate::model::table::{Carrier, Column, TableName, TableSchema};
 use crate::model::value::EXACT;
 
 /// Rows of a batch, unless they are so wide that fewer fill it.
@@ -136,20 +136,7 @@ impl ParquetTable {
             declared: if staged { String::new() } else { data_type.to_string() },
             ..Column::new(name, if staged { Carrier::Text } else { natural_carrier(data_type) })
         });
-        TableSchema {
-            name: self.name.clone(),
-            kind: TableKind::Base,
-            columns: columns.collect(),
-            keys: Vec::new(),
-            uniques: Vec::new(),
-            foreign_keys: Vec::new(),
-            triggers: Vec::new(),
-            rowid_alias: None,
-            without_rowid: false,
-            autoincrement: false,
-            unwritable: None,
-            ddl: String::new(),
-        }
+        TableSchema::of_columns(self.name.clone(), columns.collect())
     }
 
     /// True when some first page carries no checksum, so that flipped bits may go unseen.

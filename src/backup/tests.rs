@@ -1,6 +1,7 @@
 //! Backups in files, read as a source: real files in temporary folders.
 
 mod detect;
+mod dumps;
 mod fixtures;
 mod inspect;
 mod ours;

@@ -11,7 +11,7 @@ pub mod csv;
 pub mod decompress;
 pub mod jsonl;
 pub mod stage;
-mod window;
+pub(in crate::backup) mod window;
 
 pub use decompress::{Compression, Limits};
 pub use stage::{Staged, StagedColumn, TextFile, TextFormat, stage};

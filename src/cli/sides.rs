@@ -58,7 +58,8 @@ pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) ->
     // The backup first: telling what it is opens files, and closing a file drops the locks
     // that SQLite holds on it, should both be the same one.
     let most = flags.max_expanded_bytes;
-    let backup = open_backup_side(resolved.backup()?, resolved.live()?, most).await?;
+    let tables = resolved.tables();
+    let backup = open_backup_side(resolved.backup()?, resolved.live()?, tables, most).await?;
     let live = open_live_side(resolved.live()?).await?;
     if let (Some(a), Some(b)) = (live.identity(), backup.identity())
         && a.same(&b)
@@ -88,12 +89,14 @@ pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
 pub async fn open_backup_side(
     locations: &[String],
     live: &str,
+    tables: &[String],
     max_expanded_bytes: Option<u64>,
 ) -> Result<Arc<dyn Source>> {
     match locations {
         [one] => {
             let spec = backup_spec(one, Some(live))?;
-            open_backup(&BackupSpec { max_expanded_bytes, ..spec }).await
+            let tables = tables.to_vec();
+            open_backup(&BackupSpec { tables, max_expanded_bytes, ..spec }).await
         }
         _ => Err(Error::usage("one backup can be read at a time")
             .hint("name one --backup, and run the command again for the next")),

@@ -131,8 +131,8 @@ async fn what_is_no_backup_says_what_it_is() {
         (file("text.db", b"hello"), Kind::Damaged, "named like a SQLite database"),
         (file("t.parquet", b"hello there"), Kind::Damaged, "does not begin with \"PAR1\""),
         (file("x.bin", b"hello"), Kind::Failed, "no kind that restorekit knows"),
-        (file("d.dump", b"PGDMP123"), Kind::Failed, "pg_dump archive"),
-        (file("d.sql", b"-- MySQL dump 10.13"), Kind::Failed, "MySQL dump"),
+        (file("d.dump", b"PGDMP123"), Kind::Failed, "has version 49.50"),
+        (file("d.sql", b"-- MySQL dump 10.13"), Kind::Damaged, "lacks its end mark"),
     ] {
         let error = fails(&path).await;
         assert_eq!(error.kind(), kind, "{error}");

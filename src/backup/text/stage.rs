@@ -8,7 +8,7 @@
 //! member first turns up behind the first rows is read twice, since a Parquet file needs its columns
 //! at its beginning. Memory holds one batch and one row group, whatever the file's size.
 
-mod sink;
+pub(in crate::backup) mod sink;
 
 use std::path::{Path, PathBuf};
 

@@ -7,14 +7,14 @@ use crate::backup::text::decompress::TextReader;
 use crate::error::{Error, Result};
 
 /// The longest record that is read, in bytes: it stands in memory as a whole.
-pub(super) const MAX_RECORD: usize = 256 << 20;
+pub(crate) const MAX_RECORD: usize = 256 << 20;
 
 /// How much is read at once, where records are shorter than that.
 const CHUNK: usize = 256 << 10;
 
 /// Why a record could not be cut out of the bytes that are there.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// It goes on behind them.
     More,
     /// It is malformed, at this byte.
@@ -23,13 +23,13 @@ pub(super) enum Stop {
 
 impl Stop {
     /// A malformed record.
-    pub(super) fn bad<T>(at: usize, what: impl Into<String>) -> Result<T, Self> {
+    pub(crate) fn bad<T>(at: usize, what: impl Into<String>) -> Result<T, Self> {
         Err(Stop::Bad(at, what.into()))
     }
 }
 
 /// A growing view of a stream.
-pub(super) struct Window<R> {
+pub(crate) struct Window<R> {
     reader: R,
     file: String,
     buffer: Vec<u8>,
@@ -42,28 +42,28 @@ pub(super) struct Window<R> {
 
 impl<R: Read> Window<R> {
     /// A view of `reader`, whose errors name `file`.
-    pub(super) fn new(reader: R, file: String) -> Self {
+    pub(crate) fn new(reader: R, file: String) -> Self {
         let buffer = vec![0; CHUNK];
         Self { reader, file, buffer, start: 0, end: 0, finished: false, lines: 0 }
     }
 
     /// The bytes that are there.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// True when no byte comes behind those that are there.
-    pub(super) fn finished(&self) -> bool {
+    pub(crate) fn finished(&self) -> bool {
         self.finished
     }
 
     /// Leaves the first `n` bytes behind.
-    pub(super) fn consume(&mut self, n: usize) {
+    pub(crate) fn consume(&mut self, n: usize) {
         self.start += n;
     }
 
     /// Reads on; false when nothing more came.
-    pub(super) fn grow(&mut self) -> Result<bool> {
+    pub(crate) fn grow(&mut self) -> Result<bool> {
         if self.finished {
             return Ok(false);
         }
@@ -95,19 +95,38 @@ impl<R: Read> Window<R> {
         Ok(self.end > before)
     }
 
+    /// What `look` finds at the start of the bytes, however many it needs. It gets the bytes
+    /// that are there and whether none comes behind. Errors call it `what`.
+    pub(crate) fn find<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&[u8], bool) -> Result<T, Stop>,
+    ) -> Result<T> {
+        loop {
+            match look(self.bytes(), self.finished) {
+                Ok(found) => return Ok(found),
+                Err(Stop::Bad(at, found)) => return Err(self.damaged(at, found)),
+                Err(Stop::More) if self.finished => return Err(self.cut(what)),
+                Err(Stop::More) => {
+                    self.grow()?;
+                }
+            }
+        }
+    }
+
     /// The line of byte `at`, counted from 1.
-    pub(super) fn line(&self, at: usize) -> u64 {
+    pub(crate) fn line(&self, at: usize) -> u64 {
         let upto = (self.start + at).min(self.end);
         self.lines + line_feeds(&self.buffer[..upto]) + 1
     }
 
     /// The error for what stands at byte `at`.
-    pub(super) fn damaged(&self, at: usize, what: impl AsRef<str>) -> Error {
+    pub(crate) fn damaged(&self, at: usize, what: impl AsRef<str>) -> Error {
         Error::damaged(format!("{} line {}: {}", self.file, self.line(at), what.as_ref()))
     }
 
     /// The error for a file that ends within a record.
-    pub(super) fn cut(&self, what: &str) -> Error {
+    pub(crate) fn cut(&self, what: &str) -> Error {
         Error::damaged(format!(
             "{} ends within {what} that begins on line {}: the backup is incomplete, so nothing \
              of it is used",
@@ -119,7 +138,7 @@ impl<R: Read> Window<R> {
 
     /// Reads the stream's first bytes and leaves a UTF-8 byte order mark behind. UTF-16 is
     /// refused.
-    pub(super) fn begin(&mut self) -> Result<()> {
+    pub(crate) fn begin(&mut self) -> Result<()> {
         while self.bytes().len() < 4 && self.grow()? {}
         match self.bytes() {
             [0xef, 0xbb, 0xbf, ..] => self.consume(3),

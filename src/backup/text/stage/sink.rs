@@ -22,10 +22,11 @@ const BATCH_BYTES: usize = 1 << 20;
 const ROW_GROUP_BYTES: usize = 8 << 20;
 
 /// The Parquet file being written, and the batch being filled.
-pub(super) struct Sink {
+#[derive(Debug)]
+pub(in crate::backup) struct Sink {
     folder: TempDir,
     writer: Option<(SchemaRef, ArrowWriter<File>)>,
-    pub(super) columns: Vec<Cells>,
+    pub(in crate::backup) columns: Vec<Cells>,
     index: HashMap<Vec<u8>, usize>,
     /// Rows in the batch.
     filled: usize,
@@ -36,10 +37,11 @@ pub(super) struct Sink {
 }
 
 /// A column of the batch, and what its cells were so far.
-pub(super) struct Cells {
-    pub(super) name: String,
+#[derive(Debug)]
+pub(in crate::backup) struct Cells {
+    pub(in crate::backup) name: String,
     /// The cells, one behind the other; the one at hand at the end.
-    pub(super) values: Vec<u8>,
+    pub(in crate::backup) values: Vec<u8>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
     /// A bit for each tag met.
@@ -50,7 +52,7 @@ pub(super) struct Cells {
 }
 
 impl Sink {
-    pub(super) fn new(into: &Path, names: Vec<String>) -> Result<Self> {
+    pub(in crate::backup) fn new(into: &Path, names: Vec<String>) -> Result<Self> {
         let folder = private_folder(into).map_err(|e| unwritable(into).because(e))?;
         let index =
             names.iter().enumerate().map(|(i, name)| (name.clone().into_bytes(), i)).collect();
@@ -68,16 +70,16 @@ impl Sink {
     }
 
     /// True once the columns are fixed.
-    pub(super) fn begun(&self) -> bool {
+    pub(in crate::backup) fn begun(&self) -> bool {
         self.writer.is_some()
     }
 
-    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
+    pub(in crate::backup) fn find(&self, name: &[u8]) -> Option<usize> {
         self.index.get(name).copied()
     }
 
     /// A new column, NULL in the rows so far.
-    pub(super) fn add(&mut self, name: &[u8]) -> Result<usize, String> {
+    pub(in crate::backup) fn add(&mut self, name: &[u8]) -> Result<usize, String> {
         if self.columns.len() == MAX_COLUMNS {
             return Err(too_many());
         }
@@ -88,14 +90,14 @@ impl Sink {
     }
 
     /// Begins the cell of the row at hand; false when it has one already.
-    pub(super) fn begin_cell(&mut self, column: usize) -> bool {
+    pub(in crate::backup) fn begin_cell(&mut self, column: usize) -> bool {
         let cells = &mut self.columns[column];
         self.present += 1;
         cells.values.push(0);
         cells.offsets.len() == self.filled + 1
     }
 
-    pub(super) fn end_row(&mut self) -> Result<()> {
+    pub(in crate::backup) fn end_row(&mut self) -> Result<()> {
         self.filled += 1;
         self.rows += 1;
         if self.present < self.columns.len() {
@@ -132,7 +134,18 @@ impl Sink {
         Ok(())
     }
 
-    pub(super) fn finish(mut self) -> Result<Staged> {
+    /// Writes out the rows so far, so that the sink takes next to no memory until it goes on.
+    pub(in crate::backup) fn park(&mut self) -> Result<()> {
+        if self.filled > 0 {
+            self.write()?;
+        }
+        if let Some((_, writer)) = &mut self.writer {
+            writer.flush().map_err(|e| unwritable(self.folder.path()).because(e))?;
+        }
+        Ok(())
+    }
+
+    pub(in crate::backup) fn finish(mut self) -> Result<Staged> {
         if self.filled > 0 || self.writer.is_none() {
             self.write()?;
         }
@@ -175,7 +188,7 @@ impl Cells {
     }
 
     /// Ends the cell that [`Sink::begin_cell`] began, with its tag.
-    pub(super) fn end_cell(&mut self, tag: Option<Tag>) {
+    pub(in crate::backup) fn end_cell(&mut self, tag: Option<Tag>) {
         let begin = self.offsets.last().map_or(0, |offset| *offset as usize);
         let Some(tag) = tag else {
             self.values.truncate(begin);

@@ -1,0 +1,255 @@
+//! SQL dumps as backups, read where they lie.
+//!
+//! A dump is a program for its server's client. Here it is text: statements are cut out, tables
+//! and their columns are read from `CREATE TABLE`, rows from `COPY` and `INSERT`, and nothing
+//! is run. What would change rows in another way than by adding them is refused. The rows of wanted
+//! tables are staged like those of other text formats ([`crate::backup::text`]), in one
+//! pass over the dump, their cells tagged by what the columns' types say.
+//!
+//! Each reader demands its format's end mark: a dump that was cut off must not look like
+//! one whose rows were deleted.
+
+mod archive;
+mod charset;
+mod copy;
+mod ddl;
+mod kind;
+mod lex;
+mod literal;
+mod mysql;
+mod postgres;
+mod script;
+pub mod signs;
+mod sqlite;
+mod tab;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, TimeZone};
+
+use crate::backup::dump::tables::{Found, Tables};
+use crate::backup::file::unreadable;
+use crate::backup::text::decompress::TextReader;
+use crate::backup::text::{Limits, Staged};
+use crate::error::{Error, Result};
+use crate::model::table::{Column, TableName};
+
+pub use crate::backup::dump::signs::DumpKind;
+pub use crate::backup::dump::tables::Wanted;
+
+/// A dump as it is named.
+#[derive(Clone, Debug)]
+pub struct DumpSpec {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: DumpKind,
+    /// How far it may expand.
+    pub limits: Limits,
+    /// The live database's name, which picks one of several databases.
+    pub database: Option<String>,
+}
+
+/// An open dump: the list of its tables, and the rows of those that were wanted.
+#[derive(Debug)]
+pub struct Dump {
+    spec: DumpSpec,
+    /// The tables, sorted by name.
+    tables: Vec<DumpTable>,
+    /// When it was taken, where it says so.
+    taken_at: Option<DateTime<FixedOffset>>,
+    notes: Vec<String>,
+    staged: Mutex<BTreeMap<TableName, Staged>>,
+}
+
+/// A table of a dump.
+#[derive(Clone, Debug)]
+pub struct DumpTable {
+    /// Its name as a side has it: without the server's default schema, and without the
+    /// database that is mounted.
+    pub name: TableName,
+    /// The columns whose values are in the dump.
+    pub columns: Vec<Column>,
+    /// The number of its rows, where it is known.
+    pub rows: Option<u64>,
+    /// The dump holds its rows, be it none of them.
+    pub has_data: bool,
+}
+
+/// What one pass over a dump gave.
+struct Pass {
+    found: Vec<Found>,
+    notes: Vec<String>,
+    taken_at: Option<DateTime<FixedOffset>>,
+}
+
+impl Dump {
+    /// Opens a dump; blocks. A script is read to its end, and its `wanted` tables are staged
+    /// on the way; of an archive only the contents are read.
+    ///
+    /// # Errors
+    /// `Damaged` for a dump that is torn or unfinished; `Refused` for one that holds
+    /// commands, or expands too far; `Failed` for what is not supported.
+    pub fn open(spec: DumpSpec, wanted: &Wanted) -> Result<Self> {
+        let indexed = spec.kind.is_indexed();
+        let pass = spec.pass(if indexed { &Wanted::None } else { wanted })?;
+        let database = mounted(&pass.found, spec.database.as_deref());
+        let mut notes = pass.notes;
+        let others: Vec<&str> = databases(&pass.found)
+            .into_iter()
+            .filter(|name| Some(*name) != database.as_deref())
+            .collect();
+        if let (Some(own), false) = (&database, others.is_empty()) {
+            notes.push(format!(
+                "the dump is of several databases: {own} is mounted, {} beside it with qualified names",
+                others.join(", ")
+            ));
+        }
+        let mut tables = Vec::new();
+        let mut staged = BTreeMap::new();
+        for found in pass.found {
+            let name = found.name.table_name(database.as_deref());
+            if let Some(rows) = found.staged {
+                staged.insert(name.clone(), rows);
+            }
+            tables.push(DumpTable {
+                name,
+                columns: found.columns,
+                rows: (!indexed).then_some(found.rows),
+                has_data: found.has_data,
+            });
+        }
+        tables.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { spec, tables, taken_at: pass.taken_at, notes, staged: Mutex::new(staged) })
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        &self.spec.path
+    }
+
+    /// The tables, sorted by name.
+    pub fn tables(&self) -> &[DumpTable] {
+        &self.tables
+    }
+
+    /// When it was taken, where it says so.
+    pub fn taken_at(&self) -> Option<DateTime<FixedOffset>> {
+        self.taken_at
+    }
+
+    /// What a person should know before relying on it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The files whose bytes it is made of, in a fixed order.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let path = &self.spec.path;
+        if !path.is_dir() {
+            return Ok(vec![path.clone()]);
+        }
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(|e| unreadable(path, e))? {
+            let entry = entry.map_err(|e| unreadable(path, e))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                files.push(entry.path());
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// The rows of a table, staged; those that were wanted at first without another pass.
+    /// Blocks.
+    pub(crate) fn staged(&self, name: &TableName) -> Result<Staged> {
+        let table = self.tables.iter().find(|table| table.name == *name);
+        if table.is_some_and(|table| !table.has_data) {
+            return Err(Error::failed(format!(
+                "the dump {} holds the definition of {name} and no rows of it: it was made \
+                 without its data",
+                self.spec.path.display()
+            ))
+            .hint("take a dump that has them; --table names the others"));
+        }
+        // Held during the pass, so that a table is staged once.
+        let mut staged = self.staged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rows) = staged.remove(name) {
+            return Ok(rows);
+        }
+        let pass = self.spec.pass(&Wanted::Named(vec![name.name.clone()]))?;
+        let database = mounted(&pass.found, self.spec.database.as_deref());
+        for found in pass.found {
+            if let Some(rows) = found.staged {
+                staged.entry(found.name.table_name(database.as_deref())).or_insert(rows);
+            }
+        }
+        staged.remove(name).ok_or_else(|| {
+            Error::damaged(format!("{} changed while it was read", self.spec.path.display()))
+        })
+    }
+}
+
+impl DumpSpec {
+    /// Reads the dump once.
+    fn pass(&self, wanted: &Wanted) -> Result<Pass> {
+        let folder = tempfile::env::temp_dir();
+        let mut tables = Tables::new(&folder, wanted);
+        let file = self.path.display().to_string();
+        let reader = || TextReader::open(&self.path, None, self.limits);
+        let mut taken_at = None;
+        let (dialect, always_data) = match self.kind {
+            DumpKind::Sqlite => {
+                sqlite::read(reader()?, file, &mut tables)?;
+                (lex::Dialect::Sqlite, true)
+            }
+            DumpKind::Mysql => {
+                let mut mysql = mysql::Mysql::default();
+                mysql.read(reader()?, file, &mut tables)?;
+                taken_at = mysql.completed().and_then(local_time);
+                (mysql.session().dialect, false)
+            }
+            DumpKind::Postgres => {
+                let mut postgres = postgres::Postgres::default();
+                postgres.read(reader()?, file, &mut tables)?;
+                (postgres.session.dialect, false)
+            }
+            DumpKind::MysqlTab => (tab::read(&self.path, self.limits, &mut tables)?.dialect, false),
+            DumpKind::PostgresArchive => {
+                let mut archive = archive::Archive::new(&self.path, self.limits);
+                taken_at = archive.read(&mut tables)?;
+                (archive.postgres.session.dialect, false)
+            }
+        };
+        let (mut found, notes) = tables.finish(dialect)?;
+        found.iter_mut().for_each(|table| table.has_data |= always_data);
+        Ok(Pass { found, notes, taken_at })
+    }
+}
+
+/// The databases that a dump names, sorted.
+fn databases(found: &[Found]) -> Vec<&str> {
+    let mut names: Vec<&str> = found.iter().filter_map(|f| f.name.database.as_deref()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// The database whose tables have bare names: the only one, or live's.
+fn mounted(found: &[Found], live: Option<&str>) -> Option<String> {
+    let names = databases(found);
+    match names[..] {
+        [only] => Some(only.to_owned()),
+        _ => names.into_iter().find(|name| Some(*name) == live).map(str::to_owned),
+    }
+}
+
+/// A time as the dumping host's clock had it, which is taken for this host's.
+fn local_time(text: &str) -> Option<DateTime<FixedOffset>> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let naive = NaiveDateTime::parse_from_str(&words.join(" "), "%Y-%m-%d %H:%M:%S").ok()?;
+    Some(Local.from_local_datetime(&naive).earliest()?.fixed_offset())
+}

@@ -1,0 +1,308 @@
+//! What mysqldump and mariadb-dump write, and mydumper's files of statements.
+//!
+//! ```text
+//! -- MySQL dump 10.13  Distrib 8.0.36, for Linux (x86_64)
+//! /*!40101 SET NAMES utf8mb4 */;           the character set of all strings
+//! /*!40103 SET TIME_ZONE='+00:00' */;      the zone of TIMESTAMP columns
+//! CREATE TABLE `t` (..);
+//! -- Dumping data for table `t`
+//! INSERT INTO `t` VALUES (1,'a\'b',_binary '..',0xFF),(..);
+//! -- Dump completed on 2024-03-14  2:00:07
+//! ```
+//!
+//! The modes under which statements would be run decide how they are read: whether a
+//! backslash escapes (NO_BACKSLASH_ESCAPES), what `"` encloses (ANSI_QUOTES). Source: the
+//! clients' `mysqldump.c`; MySQL "mysqldump" and "Server SQL Modes".
+
+use std::io::Read;
+
+use crate::backup::dump::charset::Charset;
+use crate::backup::dump::ddl::create_table;
+use crate::backup::dump::kind::Zone;
+use crate::backup::dump::lex::{Dialect, Token, Tokens};
+use crate::backup::dump::script::{Next, Script};
+use crate::backup::dump::tables::{Name, Session, Tables};
+use crate::backup::text::window::Stop;
+use crate::error::{Error, Result};
+
+const TOOL: &str = "mysqldump";
+
+/// Words that begin statements which change no row of a table.
+const HARMLESS: &[&str] = &[
+    "CREATE", "DROP", "ALTER", "LOCK", "UNLOCK", "START", "STOP", "BEGIN", "COMMIT", "GRANT",
+    "REVOKE", "FLUSH", "CHANGE", "ANALYZE", "INSTALL",
+];
+
+/// What is known of a dump while its statements pass.
+#[derive(Debug)]
+pub(super) struct Mysql {
+    session: Session,
+    /// The modes before the last that were named, to which a variable goes back.
+    before: Dialect,
+    database: Option<String>,
+    /// The table that was declared last.
+    declared: Option<Name>,
+    complete: bool,
+    /// The last comment about the dump's end.
+    completed: String,
+}
+
+impl Default for Mysql {
+    fn default() -> Self {
+        let dialect = Dialect::Mysql { escapes: true, ansi_quotes: false };
+        Self {
+            session: Session { dialect, charset: Some(Charset::Bytes), zone: None },
+            before: dialect,
+            database: None,
+            declared: None,
+            complete: false,
+            completed: String::new(),
+        }
+    }
+}
+
+impl Mysql {
+    /// What the files that are read next begin with.
+    pub(super) fn session(&self) -> Session {
+        self.session
+    }
+
+    /// The table that was declared last.
+    pub(super) fn declared(&self) -> Option<&Name> {
+        self.declared.as_ref()
+    }
+
+    /// When the dump was completed, by its own words, in its host's local time.
+    pub(super) fn completed(&self) -> Option<&str> {
+        self.completed.strip_prefix("Dump completed on ").map(str::trim)
+    }
+
+    /// Reads a dump to its end, which must be marked.
+    pub(super) fn read(
+        &mut self,
+        reader: impl Read,
+        file: String,
+        tables: &mut Tables<'_>,
+    ) -> Result<()> {
+        let script = self.statements(reader, file, tables)?;
+        if !self.complete {
+            return Err(script.unfinished("-- Dump completed"));
+        }
+        Ok(())
+    }
+
+    /// Reads a script to its end, marked or not.
+    pub(super) fn statements<R: Read>(
+        &mut self,
+        reader: R,
+        file: String,
+        tables: &mut Tables<'_>,
+    ) -> Result<Script<R>> {
+        let mut script = Script::new(reader, file)?;
+        loop {
+            match script.next(self.session.dialect)? {
+                Next::End => return Ok(script),
+                Next::Comment => {
+                    let line = script.line()?;
+                    let length = line.len();
+                    self.comment(line, tables);
+                    script.window.consume(length);
+                }
+                Next::Backslash => return Err(script.strange("a command of the client", TOOL)),
+                Next::Insert => {
+                    self.complete = false;
+                    let database = &self.database;
+                    script.insert(tables, &self.session, |path| Some(name(path, database)))?;
+                }
+                Next::Statement => self.next_statement(&mut script, tables)?,
+            }
+        }
+    }
+
+    fn comment(&mut self, line: &[u8], tables: &mut Tables<'_>) {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_start_matches(['-', '#']).trim();
+        if text.starts_with("Dump completed") {
+            self.complete = true;
+            self.completed = text.to_owned();
+        } else if let Some(quoted) = text.strip_prefix("Dumping data for table `") {
+            let table = quoted.trim_end_matches('`').replace("``", "`");
+            tables.data_of(&name(&[table.into_bytes()], &self.database));
+        }
+    }
+
+    fn next_statement<R: Read>(
+        &mut self,
+        script: &mut Script<R>,
+        tables: &mut Tables<'_>,
+    ) -> Result<()> {
+        let dialect = self.session.dialect;
+        let line = script.line()?;
+        if line.get(..9).is_some_and(|word| word.eq_ignore_ascii_case(b"DELIMITER")) {
+            let delimiter = line[9..].trim_ascii().to_vec();
+            let length = line.len();
+            if delimiter.is_empty() || delimiter.len() > 16 {
+                return Err(script.damaged("a DELIMITER that is none"));
+            }
+            script.window.consume(length);
+            script.delimiter = delimiter;
+            return Ok(());
+        }
+        let length = script.statement(dialect)?;
+        let bytes = script.bytes(length);
+        let known = self.statement(&bytes[..length - script.delimiter.len()], tables);
+        match known {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => return Err(script.strange("a statement", TOOL)),
+            Ok(Err(e)) => return Err(e),
+            Err(Stop::Bad(at, what)) => return Err(script.window.damaged(at, what)),
+            Err(Stop::More) => return Err(script.damaged("a torn statement")),
+        }
+        script.window.consume(length);
+        Ok(())
+    }
+
+    /// Takes a statement; false for one that might change rows.
+    fn statement(&mut self, bytes: &[u8], tables: &mut Tables<'_>) -> Result<Result<bool>, Stop> {
+        let dialect = self.session.dialect;
+        if let Some(table) = create_table(bytes, dialect)? {
+            let database = self.database.clone();
+            self.declared = Some(name(&table.path, &database));
+            tables.declare(table, |path| name(path, &database));
+            return Ok(Ok(true));
+        }
+        let mut tokens = Tokens::new(bytes, true, dialect);
+        if let Some(view) = view(&tokens)? {
+            tables.view(&name(&view, &self.database));
+            return Ok(Ok(true));
+        }
+        if tokens.take("SET")? {
+            return Ok(self.set(tokens)?.map(|()| true));
+        }
+        if tokens.take("USE")? {
+            let path = tokens.path()?;
+            self.database = path.last().map(|name| String::from_utf8_lossy(name).into_owned());
+            return Ok(Ok(true));
+        }
+        let Some(first) = tokens.peek()? else { return Ok(Ok(true)) };
+        Ok(Ok(HARMLESS.iter().any(|word| first.is(word))))
+    }
+
+    /// Takes the assignments of a SET.
+    fn set(&mut self, mut tokens: Tokens<'_>) -> Result<Result<()>, Stop> {
+        loop {
+            let mut variable: Vec<u8> = Vec::new();
+            // `SESSION x`, `@@SESSION.x` and `x` are one variable.
+            while let Some(token) = tokens.next()? {
+                match token {
+                    Token::Mark(b'=') => break,
+                    Token::Mark(_) => {}
+                    token => match token.name() {
+                        Some(name) => variable = name.into_owned(),
+                        None => break,
+                    },
+                }
+                let names = variable.eq_ignore_ascii_case(b"NAMES")
+                    || variable.eq_ignore_ascii_case(b"SET") && tokens.peek()?.is_some();
+                if names {
+                    break;
+                }
+            }
+            let value = tokens.next()?;
+            if let Err(e) = self.assign(&variable, value.as_ref()) {
+                return Ok(Err(e));
+            }
+            let mut depth = 0_usize;
+            loop {
+                match tokens.next()? {
+                    None => return Ok(Ok(())),
+                    Some(Token::Mark(b'(')) => depth += 1,
+                    Some(Token::Mark(b')')) => depth = depth.saturating_sub(1),
+                    Some(Token::Mark(b',')) if depth == 0 => break,
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+
+    fn assign(&mut self, variable: &[u8], value: Option<&Token<'_>>) -> Result<()> {
+        let text = match value {
+            Some(Token::Text(text) | Token::Name(text)) => Some(String::from_utf8_lossy(text)),
+            Some(Token::Word(word)) if !word.starts_with(b"@") => {
+                Some(String::from_utf8_lossy(word))
+            }
+            _ => None,
+        };
+        let variable = variable.strip_prefix(b"@@").unwrap_or(variable).to_ascii_lowercase();
+        match (variable.as_slice(), text) {
+            (b"names" | b"set", Some(charset)) => {
+                let binary = charset.eq_ignore_ascii_case("binary");
+                self.session.charset = if binary { None } else { Some(Charset::mysql(&charset)?) };
+            }
+            (b"time_zone", Some(zone)) => self.session.zone = zone_of(&zone)?,
+            (b"sql_mode", Some(modes)) => {
+                let modes = modes.to_ascii_uppercase();
+                let has = |mode: &str| modes.split(',').any(|m| m.trim() == mode);
+                self.before = self.session.dialect;
+                self.session.dialect = Dialect::Mysql {
+                    escapes: !has("NO_BACKSLASH_ESCAPES"),
+                    ansi_quotes: has("ANSI_QUOTES") || has("ANSI"),
+                };
+            }
+            // A variable that holds the modes of before.
+            (b"sql_mode", None) => self.session.dialect = self.before,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// The offset that a `time_zone` names; `None` for the server's own.
+fn zone_of(zone: &str) -> Result<Option<Zone>> {
+    let bytes: Option<Zone> = zone.as_bytes().try_into().ok();
+    match bytes {
+        Some(offset @ [b'+' | b'-', h1, h2, b':', m1, m2])
+            if [h1, h2, m1, m2].iter().all(|b| b.is_ascii_digit()) =>
+        {
+            Ok(Some(offset))
+        }
+        _ if zone.eq_ignore_ascii_case("UTC") => Ok(Some(*b"+00:00")),
+        _ if zone.eq_ignore_ascii_case("SYSTEM") => Ok(None),
+        _ => Err(Error::failed(format!(
+            "the dump is written in the time zone {zone}, whose offsets are not known here"
+        ))
+        .hint("dump again in UTC, which is mysqldump's habit: mysqldump --tz-utc")),
+    }
+}
+
+/// The view that a statement creates.
+fn view(tokens: &Tokens<'_>) -> Result<Option<Vec<Vec<u8>>>, Stop> {
+    let mut tokens = tokens.clone();
+    if !tokens.take("CREATE")? {
+        return Ok(None);
+    }
+    // OR REPLACE ALGORITHM = UNDEFINED DEFINER = `a`@`b` SQL SECURITY DEFINER VIEW
+    for _ in 0..16 {
+        match tokens.next()? {
+            Some(token) if token.is("VIEW") => return tokens.path().map(Some),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    Ok(None)
+}
+
+/// The table that a path means.
+fn name(path: &[Vec<u8>], database: &Option<String>) -> Name {
+    let text = |part: &Vec<u8>| String::from_utf8_lossy(part).into_owned();
+    match path {
+        [database, table] => {
+            Name { database: Some(text(database)), table: text(table), schema: None }
+        }
+        _ => Name {
+            database: database.clone(),
+            table: path.last().map(text).unwrap_or_default(),
+            schema: None,
+        },
+    }
+}

@@ -1,0 +1,507 @@
+//! The tables that are met while a dump is read, and the staging of those that are wanted.
+//!
+//! A dump is read once, whatever number of its tables is wanted. Memory stays that of one
+//! table: of the others a Parquet file is open at most, its rows written out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::backup::dump::charset::Charset;
+use crate::backup::dump::ddl::{Declared, DeclaredColumn};
+use crate::backup::dump::kind::{Kind, Reading, Zone};
+use crate::backup::dump::lex::Dialect;
+use crate::backup::dump::literal::Literal;
+use crate::backup::text::Staged;
+use crate::backup::text::stage::sink::Sink;
+use crate::error::{Error, Result};
+use crate::fit::cell::Tag;
+use crate::model::table::{Column, TableName};
+
+/// How many tables may have a file open at once. Partitions of as many tables may come mixed.
+const MOST_OPEN: usize = 64;
+
+/// A table's name in a dump. Names are ordered by their parts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Name {
+    /// The database, where the dump names it.
+    pub(super) database: Option<String>,
+    /// The schema, other than the server's default one.
+    pub(super) schema: Option<String>,
+    /// The table.
+    pub(super) table: String,
+}
+
+/// Which tables are wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wanted {
+    /// None: the dump is only looked through.
+    None,
+    /// All.
+    All,
+    /// Those of these names, in any case, with or without a qualifier.
+    Named(Vec<String>),
+}
+
+impl Wanted {
+    fn holds(&self, name: &Name) -> bool {
+        match self {
+            Wanted::None => false,
+            Wanted::All => true,
+            Wanted::Named(names) => names.iter().any(|wanted| {
+                let last = wanted.rsplit('.').next().unwrap_or(wanted);
+                wanted.eq_ignore_ascii_case(&name.table) || last.eq_ignore_ascii_case(&name.table)
+            }),
+        }
+    }
+}
+
+/// What a dump said so far that decides how its cells are read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Session {
+    /// Whose SQL, in which mode.
+    pub(super) dialect: Dialect,
+    /// The character set that the client was in; `None`: each column's own.
+    pub(super) charset: Option<Charset>,
+    /// The zone of TIMESTAMP columns; `None`: it is not said.
+    pub(super) zone: Option<Zone>,
+}
+
+/// A table that was met.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its name in the dump.
+    pub(super) name: Name,
+    /// Its columns whose values are in the dump; none when they are not known.
+    pub(super) columns: Vec<Column>,
+    /// The number of its rows.
+    pub(super) rows: u64,
+    /// Its rows, where it was wanted.
+    pub(super) staged: Option<Staged>,
+    /// The dump holds its rows, be it none of them.
+    pub(super) has_data: bool,
+}
+
+/// The tables of a dump that is being read.
+#[derive(Debug)]
+pub(super) struct Tables<'a> {
+    into: &'a Path,
+    wanted: &'a Wanted,
+    entries: Vec<Entry>,
+    places: BTreeMap<Name, usize>,
+    /// The tables with an open file, the one used last at the end.
+    open: Vec<usize>,
+    /// What a person should know.
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    name: Name,
+    columns: Vec<DeclaredColumn>,
+    charset: Option<String>,
+    /// The table that its rows belong to.
+    root: Option<usize>,
+    is_view: bool,
+    has_data: bool,
+    rows: u64,
+    /// The columns of the staged file, in its order.
+    staged_columns: Vec<String>,
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    None,
+    Open(Box<Sink>),
+    Done(Box<Staged>),
+}
+
+/// How the rows of statements with one head are taken.
+#[derive(Debug)]
+pub(super) struct Plan {
+    entry: usize,
+    wanted: bool,
+    /// By the place in a row: the column of the sink and how its cells are read. `None` for
+    /// a value that is not kept.
+    places: Vec<Option<(usize, Reading)>>,
+}
+
+impl Plan {
+    /// The number of values in a row.
+    pub(super) fn width(&self) -> usize {
+        self.places.len()
+    }
+}
+
+/// Where the rows of one statement go.
+#[derive(Debug)]
+pub(super) struct Rows<'t> {
+    sink: Option<&'t mut Sink>,
+    rows: &'t mut u64,
+    places: &'t [Option<(usize, Reading)>],
+}
+
+impl<'a> Tables<'a> {
+    /// No table yet. What is `wanted` is staged in folders in `into`.
+    pub(super) fn new(into: &'a Path, wanted: &'a Wanted) -> Self {
+        Self {
+            into,
+            wanted,
+            entries: Vec::new(),
+            places: BTreeMap::new(),
+            open: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// The place of a table, which is made where there is none.
+    fn place(&mut self, name: &Name) -> usize {
+        if let Some(place) = self.places.get(name) {
+            return *place;
+        }
+        let place = self.entries.len();
+        self.entries.push(Entry { name: name.clone(), ..Entry::default() });
+        self.places.insert(name.clone(), place);
+        place
+    }
+
+    /// Takes a declaration; `name` is what a path of names means.
+    pub(super) fn declare(&mut self, table: Declared, name: impl Fn(&[Vec<u8>]) -> Name) {
+        let mut columns: Vec<DeclaredColumn> = Vec::new();
+        for parent in &table.parents {
+            if let Some(parent) = self.places.get(&name(parent)) {
+                columns.extend(self.entries[*parent].columns.iter().cloned());
+            }
+        }
+        for column in table.columns {
+            match columns.iter_mut().find(|known| known.name == column.name) {
+                Some(known) => *known = column,
+                None => columns.push(column),
+            }
+        }
+        let own = name(&table.path);
+        let place = self.place(&own);
+        self.entries[place].columns = columns;
+        self.entries[place].charset = table.charset;
+        if let (true, Some(parent)) = (table.partition, table.parents.first()) {
+            self.attach(&name(parent), &own);
+        }
+    }
+
+    /// The rows of `child` are its parent's.
+    pub(super) fn attach(&mut self, parent: &Name, child: &Name) {
+        let (parent, child) = (self.place(parent), self.place(child));
+        if self.root(parent) != child {
+            self.entries[child].root = Some(parent);
+        }
+    }
+
+    /// It is a view, whatever was declared before.
+    pub(super) fn view(&mut self, name: &Name) {
+        let place = self.place(name);
+        self.entries[place].is_view = true;
+    }
+
+    /// The dump holds the rows of this table, be it none.
+    pub(super) fn data_of(&mut self, name: &Name) {
+        let place = self.place(name);
+        let root = self.root(place);
+        self.entries[root].has_data = true;
+    }
+
+    /// Says something to a person, once.
+    pub(super) fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// True when its rows are to be kept.
+    pub(super) fn wants(&self, name: &Name) -> bool {
+        match self.places.get(name) {
+            Some(place) => self.wanted.holds(&self.entries[self.root(*place)].name),
+            None => self.wanted.holds(name),
+        }
+    }
+
+    /// The table at the top of a partition tree.
+    fn root(&self, place: usize) -> usize {
+        let mut root = place;
+        while let Some(parent) = self.entries[root].root {
+            root = parent;
+        }
+        root
+    }
+
+    /// How rows of a table are taken whose values stand in the order of `list`, or of the
+    /// declaration without generated columns when there is none, with them when the rows are
+    /// so wide.
+    pub(super) fn plan(
+        &mut self,
+        name: &Name,
+        list: Option<&[Vec<u8>]>,
+        width: usize,
+        session: &Session,
+    ) -> Result<Plan, String> {
+        let own = self.place(name);
+        let root = self.root(own);
+        let names = column_names(&self.entries[own], list, width)?;
+        let readings = names
+            .iter()
+            .map(|(column, generated)| match generated {
+                true => Ok(None),
+                false => self.entries[own].reading(column, session).map(Some),
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        let instant = |(_, reading): &(String, Reading)| reading.kind == Kind::Instant;
+        if session.zone.is_none() && readings.iter().flatten().any(instant) {
+            self.note(format!(
+                "{}: the dump does not say the zone of its TIMESTAMP columns, they are taken for UTC",
+                name.table
+            ));
+        }
+        let wanted = self.wanted.holds(&self.entries[root].name);
+        let entry = &mut self.entries[root];
+        entry.has_data = true;
+        let kept: Vec<&String> = readings.iter().flatten().map(|(name, _)| name).collect();
+        if entry.staged_columns.is_empty() {
+            entry.staged_columns = kept.iter().map(|name| (*name).clone()).collect();
+        }
+        let known = &entry.staged_columns;
+        let mut taken = vec![false; known.len()];
+        let places = readings
+            .iter()
+            .map(|reading| match reading {
+                None => Ok(None),
+                Some((name, reading)) => match known.iter().position(|known| known == name) {
+                    Some(place) if kept.len() == known.len() && !taken[place] => {
+                        taken[place] = true;
+                        Ok(Some((place, *reading)))
+                    }
+                    _ => Err(format!(
+                        "rows of {} with other columns than those before",
+                        entry.name.table
+                    )),
+                },
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        Ok(Plan { entry: root, wanted, places })
+    }
+
+    /// Where the rows of a plan go.
+    pub(super) fn rows<'t>(&'t mut self, plan: &'t Plan) -> Result<Rows<'t>> {
+        if plan.wanted && self.open.last() != Some(&plan.entry) {
+            self.open_sink(plan.entry)?;
+        }
+        let entry = &mut self.entries[plan.entry];
+        let sink = match &mut entry.stage {
+            Stage::Open(sink) if plan.wanted => Some(&mut **sink),
+            _ => None,
+        };
+        Ok(Rows { sink, rows: &mut entry.rows, places: &plan.places })
+    }
+
+    /// Sees to it that the table's file is open, and that not too many are.
+    fn open_sink(&mut self, place: usize) -> Result<()> {
+        if let Some(last) = self.open.last()
+            && let Stage::Open(sink) = &mut self.entries[*last].stage
+        {
+            sink.park()?;
+        }
+        let entry = &mut self.entries[place];
+        match entry.stage {
+            Stage::None => {
+                let sink = Sink::new(self.into, entry.staged_columns.clone())?;
+                entry.stage = Stage::Open(Box::new(sink));
+            }
+            Stage::Open(_) => self.open.retain(|open| *open != place),
+            Stage::Done(_) => {
+                return Err(Error::failed(format!(
+                    "the rows of {} stand in too many places of the dump",
+                    entry.name.table
+                ))
+                .hint("name the tables that are needed: --table"));
+            }
+        }
+        self.open.push(place);
+        if self.open.len() > MOST_OPEN {
+            let oldest = self.open.remove(0);
+            self.entries[oldest].close()?;
+        }
+        Ok(())
+    }
+
+    /// All tables with what was staged, sorted by name. Partitions are in their roots.
+    pub(super) fn finish(self, dialect: Dialect) -> Result<(Vec<Found>, Vec<String>)> {
+        let mut found = Vec::new();
+        for mut entry in self.entries {
+            if entry.root.is_some() || (entry.is_view && entry.rows == 0) {
+                continue;
+            }
+            if entry.staged_columns.is_empty() {
+                let kept = entry.columns.iter().filter(|c| !c.generated);
+                entry.staged_columns =
+                    kept.map(|c| String::from_utf8_lossy(&c.name).into_owned()).collect();
+            }
+            if self.wanted.holds(&entry.name) {
+                if matches!(entry.stage, Stage::None) {
+                    let sink = Sink::new(self.into, entry.staged_columns.clone())?;
+                    entry.stage = Stage::Open(Box::new(sink));
+                }
+                entry.close()?;
+            }
+            let columns = entry.staged_columns.iter().map(|name| {
+                let declared = entry.columns.iter().find(|c| c.name == name.as_bytes());
+                let declared = declared.map_or("", |c| &c.declared);
+                Kind::of(declared, dialect).column(name, declared)
+            });
+            found.push(Found {
+                columns: columns.collect(),
+                rows: entry.rows,
+                has_data: entry.has_data || entry.rows > 0,
+                staged: match std::mem::take(&mut entry.stage) {
+                    Stage::Done(staged) => Some(*staged),
+                    _ => None,
+                },
+                name: entry.name,
+            });
+        }
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok((found, self.notes))
+    }
+}
+
+/// The columns of a row, and which of them are computed.
+fn column_names(
+    entry: &Entry,
+    list: Option<&[Vec<u8>]>,
+    width: usize,
+) -> Result<Vec<(Vec<u8>, bool)>, String> {
+    let (declared, table) = (&entry.columns, &entry.name.table);
+    let names: Vec<(Vec<u8>, bool)> = match list {
+        Some(list) => {
+            let generated =
+                |name: &Vec<u8>| declared.iter().any(|c| c.name == *name && c.generated);
+            list.iter().map(|name| (name.clone(), generated(name))).collect()
+        }
+        None => {
+            let all = declared.iter().map(|c| (c.name.clone(), c.generated));
+            let kept: Vec<_> = all.clone().filter(|(_, generated)| !generated).collect();
+            if declared.len() == width { all.collect() } else { kept }
+        }
+    };
+    if names.is_empty() && width > 0 {
+        return Err(format!("rows of {table}, whose columns are named nowhere before"));
+    }
+    if names.len() != width {
+        return Err(format!("a row of {width} values for the {} columns of {table}", names.len()));
+    }
+    Ok(names)
+}
+
+impl Entry {
+    /// The name of one of its columns as text, and how its cells are read.
+    fn reading(&self, column: &[u8], session: &Session) -> Result<(String, Reading), String> {
+        let found = self.columns.iter().find(|c| c.name == *column);
+        let charset = match session.charset {
+            Some(charset) => charset,
+            None => match found.and_then(|c| c.charset.as_ref()).or(self.charset.as_ref()) {
+                Some(name) => Charset::mysql(name).map_err(|e| e.to_string())?,
+                None => Charset::Bytes,
+            },
+        };
+        let kind = Kind::of(found.map_or("", |c| &c.declared), session.dialect);
+        let mut text = column.to_vec();
+        session.charset.unwrap_or(Charset::Bytes).decode(0, &mut text)?;
+        let text = String::from_utf8(text).map_err(|_| "a column name that is no UTF-8")?;
+        Ok((text, Reading { kind, charset, zone: session.zone }))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        if let Stage::Open(sink) = std::mem::take(&mut self.stage) {
+            self.stage = Stage::Done(Box::new(sink.finish()?));
+        }
+        Ok(())
+    }
+}
+
+impl Rows<'_> {
+    /// True when the rows are kept, and not only counted.
+    pub(super) fn kept(&self) -> bool {
+        self.sink.is_some()
+    }
+
+    /// Counts a row that is not kept.
+    pub(super) fn count(&mut self) {
+        *self.rows += 1;
+    }
+
+    /// Takes the row of these literals.
+    pub(super) fn literals(
+        &mut self,
+        row: &[u8],
+        literals: &[Literal],
+        damaged: impl Fn(String) -> Error,
+    ) -> Result<()> {
+        *self.rows += 1;
+        if literals.len() != self.places.len() {
+            let (found, wanted) = (literals.len(), self.places.len());
+            return Err(damaged(format!("a row of {found} values for {wanted} columns")));
+        }
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        for (literal, place) in literals.iter().zip(self.places) {
+            let Some((column, reading)) = place else { continue };
+            sink.begin_cell(*column);
+            let cells = &mut sink.columns[*column];
+            let tag = reading
+                .literal(row, literal, &mut cells.values)
+                .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
+            cells.end_cell(tag);
+        }
+        sink.end_row()
+    }
+
+    /// Takes a row of a text format, its fields cut out; `cell` makes a cell of one.
+    pub(super) fn fields<'f>(
+        &mut self,
+        fields: impl Iterator<Item = &'f [u8]>,
+        mut cell: impl FnMut(&[u8], &Reading, &mut Vec<u8>) -> Result<Option<Tag>, String>,
+        damaged: impl Fn(String) -> Error,
+    ) -> Result<()> {
+        *self.rows += 1;
+        let wanted = self.places.len();
+        let mut found = 0;
+        for field in fields {
+            found += 1;
+            let place = self.places.get(found - 1).copied().flatten();
+            if let (Some(sink), Some((column, reading))) = (&mut self.sink, place) {
+                sink.begin_cell(column);
+                let cells = &mut sink.columns[column];
+                let tag = cell(field, &reading, &mut cells.values)
+                    .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
+                cells.end_cell(tag);
+            }
+        }
+        if found != wanted {
+            return Err(damaged(format!("a row of {found} fields for {wanted} columns")));
+        }
+        match &mut self.sink {
+            Some(sink) => sink.end_row(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Name {
+    /// The name on its side: `database` is the one that is mounted.
+    pub(super) fn table_name(&self, database: Option<&str>) -> TableName {
+        let foreign = self.database.as_deref().filter(|own| database != Some(*own));
+        let schema = match (foreign, &self.schema) {
+            (None, schema) => schema.clone(),
+            (Some(database), None) => Some(database.to_owned()),
+            (Some(database), Some(schema)) => Some(format!("{database}.{schema}")),
+        };
+        TableName { schema, name: self.table.clone() }
+    }
+}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chrono::{Duration, Local};
 
 use crate::apply::{ApplyOptions, apply};
+use crate::backup::detect::{BackupSpec, open_backup};
+use crate::backup::manifest::FileFormat;
 use crate::diff::pair::{PairOptions, TablePair, pair_tables};
 use crate::diff::summary::summarise;
 use crate::engine::mysql::open::source;
@@ -19,6 +21,8 @@ use crate::plan::patch::{Assignment, PatchOptions, plan_patch};
 use crate::plan::restore::{RestoreOptions, Wanted, plan_restore};
 use crate::progress::Silent;
 use crate::select::Predicate;
+use crate::snapshot::take::{TakeOptions, take};
+use crate::source::Source;
 use crate::target::Target as _;
 
 pub(super) use super::super::super::source::tests::mariadb::{Database, Server};
@@ -28,6 +32,8 @@ pub(super) struct Lab {
     pub(super) backup: Database,
     folder: tempfile::TempDir,
     batch: usize,
+    /// The backup is read from a snapshot in Parquet, not from its server.
+    snapshot: bool,
 }
 
 impl Lab {
@@ -42,7 +48,7 @@ impl Lab {
         live.sql(both);
         backup.sql(both);
         live.sql(damage);
-        Self { live, backup, folder: tempfile::tempdir().unwrap(), batch: 1000 }
+        Self { live, backup, folder: tempfile::tempdir().unwrap(), batch: 1000, snapshot: false }
     }
 
     /// So many rows a batch.
@@ -50,8 +56,35 @@ impl Lab {
         Self { batch, ..self }
     }
 
+    /// Takes a snapshot of the backup as it is now, which is read from here on.
+    pub(super) async fn snapshot(&mut self) {
+        let taken = source(&self.backup.url(), Which::Live, 2).await.unwrap();
+        let options = TakeOptions {
+            out: self.folder.path().join("snapshots"),
+            formats: vec![FileFormat::Parquet],
+            tables: Vec::new(),
+            host: "host".into(),
+            database: "app".into(),
+            tool: "0".into(),
+            now: Local::now().fixed_offset(),
+        };
+        std::fs::create_dir(&options.out).unwrap();
+        take(Arc::clone(&taken), &options, Arc::new(Silent)).await.unwrap();
+        taken.release().await.unwrap();
+        self.snapshot = true;
+    }
+
+    async fn open_backup(&self) -> Arc<dyn Source> {
+        if !self.snapshot {
+            return source(&self.backup.url(), Which::Backup, 2).await.unwrap();
+        }
+        let folder = self.folder.path().join("snapshots");
+        let spec = BackupSpec::parse(folder.to_str().unwrap()).unwrap();
+        open_backup(&BackupSpec { parallelism: 2, ..spec }).await.unwrap()
+    }
+
     pub(super) async fn mount(&self) -> Mount {
-        let backup = source(&self.backup.url(), Which::Backup, 2).await.unwrap();
+        let backup = self.open_backup().await;
         let live = source(&self.live.url(), Which::Live, 2).await.unwrap();
         Mount::new(Side { backup, live }, 2).await.unwrap()
     }

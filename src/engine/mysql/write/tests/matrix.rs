@@ -97,13 +97,25 @@ fn rows(first: usize) -> String {
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_is_equal_to_itself() {
-    let lab = Lab::new(&(table() + &rows(0)), "");
+    let mut lab = Lab::new(&(table() + &rows(0)), "");
+    assert_eq!(lab.diff("t").await, ([0; 4], vec![]));
+    lab.snapshot().await;
     assert_eq!(lab.diff("t").await, ([0; 4], vec![]));
 }
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_comes_back_and_is_taken_back() {
-    let lab = Lab::new(&(table() + &rows(0)), "delete from t;");
+    comes_back(Lab::new(&(table() + &rows(0)), "delete from t;")).await;
+}
+
+#[tokio::test]
+async fn t6_t8_t11_t18_t19_t20_every_type_comes_back_from_a_snapshot() {
+    let mut lab = Lab::new(&(table() + &rows(0)), "delete from t;");
+    lab.snapshot().await;
+    comes_back(lab).await;
+}
+
+async fn comes_back(lab: Lab) {
     let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
     let receipt = lab.apply(&plan).await.unwrap();
     assert_eq!(counts(&receipt), [10, 10, 0, 0], "{receipt:?}");
@@ -116,14 +128,29 @@ async fn t6_t8_t11_t18_t19_t20_every_type_comes_back_and_is_taken_back() {
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_is_set_and_set_back() {
+    is_set(different()).await;
+}
+
+#[tokio::test]
+async fn t6_t8_t11_t18_t19_t20_every_type_is_set_from_a_snapshot() {
+    let mut lab = different();
+    lab.snapshot().await;
+    is_set(lab).await;
+}
+
+fn different() -> Lab {
     let lab = Lab::new(&table(), "");
     lab.backup.sql(&rows(0));
     lab.live.sql(&rows(1));
     // A NULL meets values, and values meet a NULL.
     lab.live.sql(&format!(
         "update t set id = -1 where id = 0; update t set id = 0 where id = {ROWS};
-                           update t set id = {ROWS} where id = -1"
+         update t set id = {ROWS} where id = -1"
     ));
+    lab
+}
+
+async fn is_set(lab: Lab) {
     let was = lab.live.dump("t");
     let (found, columns) = lab.diff("t").await;
     assert_eq!(found, [0, 10, 0, 0]);

@@ -63,8 +63,9 @@ impl Server {
             .expect("MariaDB is installed by tests/run.sh");
         assert!(installed.status.success(), "{}", String::from_utf8_lossy(&installed.stdout));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let script = "\"$@\" >\"$0/log\" 2>&1 & server=$!; cat >/dev/null; \
-                      kill -9 $server; wait $server; rm -rf \"$0\"";
+        // A server that is killed is started again, as a supervisor would.
+        let script = "(while :; do \"$@\" >>\"$0/log\" 2>&1; done) & loop=$!; cat >/dev/null; \
+                      kill -9 $loop; kill -9 $(cat \"$0/pid\"); rm -rf \"$0\"";
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         let keeper = Command::new("sh")
             .arg("-c")
@@ -73,6 +74,7 @@ impl Server {
             .args(["mariadbd", "--no-defaults"])
             .arg(format!("--datadir={}", folder.join("data").display()))
             .arg(format!("--socket={}", folder.join("socket").display()))
+            .arg(format!("--pid-file={}", folder.join("pid").display()))
             .arg(format!("--port={port}"))
             .args(USUAL)
             .args(options)
@@ -84,12 +86,7 @@ impl Server {
             .spawn()
             .unwrap();
         let server = Server { folder, port, _keeper: keeper, _removed: removed };
-        let began = Instant::now();
-        while !server.client(&["-e", "select 1"]).output().unwrap().status.success() {
-            let log = std::fs::read_to_string(server.folder.join("log")).unwrap_or_default();
-            assert!(began.elapsed() < Duration::from_secs(60), "MariaDB does not start:\n{log}");
-            std::thread::yield_now();
-        }
+        server.wait();
         // A user who comes by TCP, and one who needs a password.
         server.sql(
             "create user tcp@'%'; grant all on *.* to tcp@'%'; \
@@ -97,6 +94,27 @@ impl Server {
              grant all on *.* to secretive@'%'",
         );
         server
+    }
+
+    /// Waits until it answers.
+    fn wait(&self) {
+        let began = Instant::now();
+        while !self.client(&["-e", "select 1"]).output().unwrap().status.success() {
+            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(began.elapsed() < Duration::from_secs(60), "MariaDB does not start:\n{log}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Kills the server as a power cut would, and waits until it has recovered.
+    pub fn crash(&self) {
+        let number = std::fs::read_to_string(self.folder.join("pid")).unwrap();
+        let killed = Command::new("kill").args(["-9", number.trim()]).status().unwrap();
+        assert!(killed.success());
+        while std::fs::exists(format!("/proc/{}", number.trim())).unwrap() {
+            std::thread::yield_now();
+        }
+        self.wait();
     }
 
     /// The port on 127.0.0.1.

@@ -269,3 +269,27 @@ async fn reading_is_kept_read_only_by_the_server() {
     let e = reader.session().unwrap().execute("select 1; select 2", &[]).await.unwrap_err();
     assert_eq!(crate::engine::mysql::failure::number(&e), Some(1064));
 }
+
+#[tokio::test]
+async fn a_server_that_dies_under_a_scan_ends_it_with_an_error() {
+    let server: &'static Server =
+        Box::leak(Box::new(Server::start(&["--innodb-buffer-pool-size=32M"])));
+    let database = server.database();
+    database.sql(
+        "create table t(id int primary key, v varchar(999));
+         insert into t select seq, repeat('x', 900) from seq_1_to_60000;",
+    );
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    let mut stream = source.scan(whole(&t)).unwrap();
+    stream.try_next().await.unwrap().unwrap();
+    server.crash();
+    let e = loop {
+        match stream.try_next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a part of the table passed for all of it"),
+            Err(e) => break crate::error::Error::from(e),
+        }
+    };
+    assert!(e.to_string().contains("the connection to"), "{e}");
+}

@@ -391,3 +391,34 @@ async fn t12_w4_the_server_s_own_zone_and_mode_do_not_count() {
     lab.undo(&plan, "bbbbbb").await;
     assert_eq!(lab.live.dump("t"), "");
 }
+
+#[tokio::test]
+async fn x1_a_server_that_dies_at_any_step_is_found_whole_or_as_before() {
+    let server = Server::start(&["--innodb-buffer-pool-size=32M"]);
+    let server: &'static Server = Box::leak(Box::new(server));
+    for (step, id) in [
+        (Call::Read, "aaaaaa"),
+        (Call::AfterWrite, "bbbbbb"),
+        (Call::BeforeCommit, "cccccc"),
+        (Call::AfterCommit, "dddddd"),
+    ] {
+        let lab = Lab::on(server, ROWS, DAMAGE).in_batches_of(100);
+        let plan = lab.patch(id, "t", &[("v", "v")], None).await.unwrap();
+        let seen = AtomicUsize::new(0);
+        let died = lab.meddled(&plan, lab.options(), false, move |call| {
+            if call == step && seen.fetch_add(1, Ordering::Relaxed) == 2 {
+                server.crash();
+            }
+        });
+        // Between two transactions nothing is lost, and the run goes on by itself.
+        match died.await {
+            Ok(receipt) => assert_eq!(counts(&receipt), [400, 400, 0, 0], "{step:?}"),
+            Err(e) => assert_eq!(e.kind(), Kind::Stopped, "{step:?} {e}"),
+        }
+        let done = lab.live.sql("select count(*) from t where v = id");
+        assert_eq!(done.trim().parse::<u64>().unwrap() % 100, 0, "{step:?}: {done}");
+        let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+        assert_eq!(receipt.tables[0].conflicts, 0, "{step:?}");
+        assert_eq!(lab.live.dump("t"), lab.backup.dump("t"), "{step:?}");
+    }
+}

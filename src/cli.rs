@@ -8,6 +8,7 @@ pub mod args;
 pub mod completions;
 pub mod config;
 pub mod confirm;
+pub mod connect;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

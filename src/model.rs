@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod change;
+pub mod check;
 pub mod conflict;
 pub mod filter;
 pub mod origin;

@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
 use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::engine::{mysql, sqlite};
@@ -47,6 +49,18 @@ impl<'a> Location<'a> {
         }
     }
 
+    /// The database's name: a file's, or the one that a server's URL names, as it stands there.
+    pub fn database(self) -> Option<&'a str> {
+        match self {
+            Location::Sqlite(path) => Path::new(path).file_name()?.to_str(),
+            Location::Mysql(url) => {
+                let (_, rest) = url.split_once("://")?;
+                let path = rest.split('?').next()?.split_once('/')?.1;
+                Some(path).filter(|name| !name.is_empty())
+            }
+        }
+    }
+
     /// The path of a database that is a file.
     pub fn path(self) -> Option<&'a Path> {
         match self {
@@ -63,6 +77,30 @@ fn is_scheme(text: &str) -> bool {
 /// True for a text that names a database server rather than a path.
 pub fn is_server(location: &str) -> bool {
     Location::parse(location).is_ok_and(|location| location.path().is_none())
+}
+
+/// A location with what its engine's own clients would add to it: user, password, host and
+/// socket from their option files and environment variables, which `environment` looks up.
+///
+/// # Errors
+/// `Usage` for an option file that can't be understood.
+pub fn complete(
+    location: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<SecretString> {
+    match Location::parse(location)? {
+        Location::Sqlite(_) => Ok(location.into()),
+        Location::Mysql(url) => mysql::client::complete(url, environment),
+    }
+}
+
+/// How a location is shown and stored: without a password, as
+/// [`Identity::location`](crate::model::origin::Identity::location) has it.
+pub fn shown(location: &str) -> Result<String> {
+    match Location::parse(location)? {
+        Location::Sqlite(path) => Ok(path.to_owned()),
+        Location::Mysql(url) => mysql::open::shown(url),
+    }
 }
 
 /// Opens a live database for reading, in one snapshot that `parallelism` connections share.

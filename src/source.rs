@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 
 use crate::error::Result;
+use crate::model::check::Check;
 use crate::model::filter::Filter;
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, TableName, TableSchema};
@@ -64,6 +65,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     /// a line each, for summaries. Complete once the scans have ended.
     fn notes(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What a person who will write to this database should know of it: as whom it was
+    /// reached, with which rights, and what would stop a patch.
+    async fn checkup(&self) -> Result<Vec<Check>> {
+        Ok(Vec::new())
     }
 
     /// Ends the reading snapshot; nothing may be read after it.

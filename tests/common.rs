@@ -1,6 +1,8 @@
 //! What the tests share: the program, databases made with the sqlite3 shell, and whole
 //! databases compared by the shell's own words.
 
+pub mod mariadb;
+
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,9 @@ impl Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_restorekit"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         for name in ["RESTOREKIT_LIVE", "RESTOREKIT_BACKUP", "RESTOREKIT_TABLE", "NO_COLOR"] {
+            command.env_remove(name);
+        }
+        for name in ["MYSQL_HOST", "MYSQL_TCP_PORT", "MYSQL_UNIX_PORT", "MYSQL_PWD", "MYSQL_HOME"] {
             command.env_remove(name);
         }
         command

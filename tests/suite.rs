@@ -8,5 +8,6 @@ mod common;
 mod house;
 mod kills;
 mod model;
+mod mysql;
 mod plans;
 mod row_diff;

@@ -147,6 +147,9 @@ impl Layout {
 
 /// Opens a backup.
 pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
+    if let Some(url) = spec.path.to_str().filter(|path| registry::is_server(path)) {
+        return registry::open_backup(url, spec.parallelism.max(1)).await;
+    }
     let found = find(spec).await?;
     open(found, spec).await
 }

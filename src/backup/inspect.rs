@@ -12,6 +12,7 @@ use crate::backup::snapshot::Snapshot;
 use crate::backup::text::Limits;
 use crate::error::Result;
 use crate::model::table::TableName;
+use crate::registry;
 
 /// What a backup is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -47,9 +48,37 @@ pub struct InspectedTable {
     pub problem: Option<String>,
 }
 
+/// Inspects a database of a server.
+async fn server(url: &str) -> Result<Inspection> {
+    let source = registry::open_backup(url, 1).await?;
+    let mut tables = Vec::new();
+    for name in source.tables().await? {
+        let described = source.schema(&name).await;
+        let (columns, problem) = match described {
+            Ok(schema) => (schema.columns.into_iter().map(|c| c.name).collect(), None),
+            Err(e) => (Vec::new(), Some(e.to_string())),
+        };
+        tables.push(InspectedTable { name, rows: None, columns, bytes: None, problem });
+    }
+    let origin = source.origin().clone();
+    source.release().await?;
+    Ok(Inspection {
+        location: origin.location,
+        kind: origin.kind,
+        why: vec!["it is the URL of a server".into()],
+        taken_at: origin.taken_at,
+        tables,
+        warnings: origin.warnings,
+        older: Vec::new(),
+    })
+}
+
 /// Inspects a backup. A table that can't be read is a table with a problem; the errors
 /// are those of a backup that is of no kind, or of two.
 pub async fn inspect(spec: &BackupSpec) -> Result<Inspection> {
+    if let Some(url) = spec.path.to_str().filter(|path| registry::is_server(path)) {
+        return server(url).await;
+    }
     let found = detect::find(spec).await?;
     let mut inspection = Inspection {
         location: shown(found.layout.location()),

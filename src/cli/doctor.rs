@@ -12,10 +12,11 @@ use crate::backup::detect::open_backup;
 use crate::cli::args::{Format, Sides};
 use crate::cli::sides::{backup_spec, open_live_side, resolve_sides};
 use crate::cli::{Context, block_on, resolve::Resolved};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::model::check::{Check, Outcome};
 use crate::model::table::TableKind;
-use crate::registry::{Location, first_bytes};
-use crate::report::doctor::{self as screen, Check, Outcome};
+use crate::registry::{Location, first_bytes, is_server};
+use crate::report::doctor as screen;
 use crate::report::text::{ago_text, bytes, plural};
 use crate::snapshot::place;
 use crate::source::Source;
@@ -58,7 +59,7 @@ struct Checks(Vec<Check>);
 impl Checks {
     fn add(&mut self, name: &str, outcome: Outcome, found: impl Into<String>) -> &mut Check {
         let place = self.0.len();
-        self.0.push(Check { name: name.into(), outcome, found: found.into(), advice: None });
+        self.0.push(Check::new(name, outcome, found));
         &mut self.0[place]
     }
 
@@ -121,6 +122,10 @@ async fn look_at_live(checks: &mut Checks, location: &str) {
         writable(checks, path);
         journal(checks, path, &header);
     }
+    match source.checkup().await {
+        Ok(found) => checks.0.extend(found),
+        Err(e) => checks.fail("live", &e),
+    }
     if let Err(e) = look_at_tables(checks, source.as_ref()).await {
         checks.fail("tables", &e);
     }
@@ -167,7 +172,14 @@ async fn look_at_tables(checks: &mut Checks, source: &dyn Source) -> Result<()> 
     let (mut tables, mut references) = (0, 0);
     let (mut unkeyed, mut triggered) = (Vec::new(), Vec::new());
     for name in source.tables().await? {
-        let schema = source.schema(&name).await?;
+        let schema = match source.schema(&name).await {
+            Ok(schema) => schema,
+            Err(e) if e.kind() == Kind::Refused => {
+                checks.fail("tables", &e);
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         if schema.kind != TableKind::Base {
             continue;
         }
@@ -175,6 +187,9 @@ async fn look_at_tables(checks: &mut Checks, source: &dyn Source) -> Result<()> 
         references += schema.foreign_keys.len() as u64;
         if schema.keys.is_empty() {
             unkeyed.push(name.to_string());
+        }
+        if let Some(why) = &schema.unwritable {
+            checks.warn("tables", format!("{name} can't be written: {why}"), "it is compared only");
         }
         if !schema.triggers.is_empty() {
             triggered.push(format!("{name} ({})", schema.triggers.len()));
@@ -233,7 +248,10 @@ async fn look_at_backup(
         }
         age(context, checks, origin.taken_at.as_deref());
         let beside_live = live.and_then(|l| Location::parse(l).ok()?.path());
-        let place = place::warnings(Path::new(&origin.location), beside_live);
+        let place = match is_server(location) {
+            true => Vec::new(),
+            false => place::warnings(Path::new(&origin.location), beside_live),
+        };
         for warning in origin.warnings.iter().chain(&place) {
             checks.add("backup", Outcome::Warning, warning.clone());
         }

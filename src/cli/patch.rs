@@ -88,7 +88,7 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
     sides.release().await?;
     let order = Order {
         writing: &args.writing,
-        live: None,
+        live: Some(sides.resolved.live()?),
         resume: false,
         format: args.format,
         from: &sides.from,

@@ -5,11 +5,11 @@ use std::io::Write;
 use chrono::{Duration, Local};
 
 use crate::apply::{ApplyOptions, Place, apply, place};
-use crate::cli::Context;
 use crate::cli::args::{Format, Writing};
 use crate::cli::confirm::{confirm, expect_target};
 use crate::cli::interrupt::Graceful;
 use crate::cli::sides::OpenSides;
+use crate::cli::{Context, connect};
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Op, PlanHeader};
 use crate::model::side::Which;
@@ -17,7 +17,6 @@ use crate::model::table::Carrier;
 use crate::model::value::{Cells, EXACT, ValueRef};
 use crate::plan::draft::{Draft, DraftOptions};
 use crate::plan::file::{PlanFile, PlanWriter};
-use crate::registry::open_target;
 use crate::report::histogram::Days;
 use crate::report::plan::{self as screen, ColumnDays};
 use crate::report::receipt;
@@ -135,11 +134,13 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
         Kind::Failed => e.hint(format!("restorekit apply {}", header.id)),
         _ => e,
     };
-    let location = order.live.unwrap_or(bound.location());
-    let mut target = open_target(location).await.map_err(again).map_err(|e| match order.live {
-        None => e.hint(format!("the plan is for {bound}: if it lies elsewhere, add --live")),
-        Some(_) => e,
-    })?;
+    let location =
+        order.live.map_or_else(|| connect::again(context, bound.location()), str::to_owned);
+    let mut target =
+        connect::target(&location).await.map_err(again).map_err(|e| match order.live {
+            None => e.hint(format!("the plan is for {bound}: if it lies elsewhere, add --live")),
+            Some(_) => e,
+        })?;
     let done = operation.as_ref().is_some_and(|o| o.receipt.is_some());
     let asked = match done || plan.rows() == 0 {
         true => Ok(false),

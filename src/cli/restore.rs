@@ -83,7 +83,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
     sides.release().await?;
     let order = Order {
         writing: &args.writing,
-        live: None,
+        live: Some(sides.resolved.live()?),
         resume: false,
         format: args.format,
         from: &sides.from,

@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
+
 use crate::backup::detect::{BackupSpec, open_backup};
 use crate::cli::args::Sides;
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
-use crate::cli::{Context, secret, variable};
+use crate::cli::{Context, connect, secret, variable};
 use crate::diff::pair::{PairOptions, Pairs, pair_table, pair_tables};
 use crate::error::{Error, Result};
 use crate::model::side::{Side, Which};
 use crate::model::table::TableName;
 use crate::mount::{Mount, find_table};
-use crate::registry::{Location, default_parallelism, open_live};
+use crate::registry::{self, Location, default_parallelism};
 use crate::report::sides::Provenance;
 use crate::report::text::shell_word;
 use crate::source::Source;
@@ -74,15 +76,22 @@ pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) ->
 
 /// Opens live for reading.
 pub async fn open_live_side(location: &str) -> Result<Arc<dyn Source>> {
-    open_live(location, default_parallelism()).await
+    connect::live(location).await
 }
 
 /// What a backup's location means; `live` picks one of several databases in it.
 pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
-    let path = live.map(Location::parse).transpose()?.and_then(Location::path);
-    let database = path.and_then(|p| Some(p.file_name()?.to_str()?.to_owned()));
+    let live = live.map(Location::parse).transpose()?;
+    let database = live.and_then(Location::database).map(str::to_owned);
     let parallelism = default_parallelism();
-    Ok(BackupSpec { database, parallelism, ..BackupSpec::parse(location)? })
+    let spec = match registry::is_server(location) {
+        true => BackupSpec {
+            path: connect::completed(location)?.expose_secret().into(),
+            ..BackupSpec::default()
+        },
+        false => BackupSpec::parse(location)?,
+    };
+    Ok(BackupSpec { database, parallelism, ..spec })
 }
 
 /// Opens the backup.

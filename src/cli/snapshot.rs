@@ -9,10 +9,10 @@ use crate::backup::manifest::FileFormat;
 use crate::cli::args::Format;
 use crate::cli::resolve::absolute;
 use crate::cli::snapshots::{Keep, prune};
-use crate::cli::{Context, block_on, secret};
+use crate::cli::{Context, block_on, connect, secret};
 use crate::error::{Error, Result};
 use crate::model::table::TableName;
-use crate::registry::{Location, default_parallelism, open_live};
+use crate::registry::Location;
 use crate::report::snapshots as screen;
 use crate::snapshot::find::databases;
 use crate::snapshot::schedule::{Interval, schedule};
@@ -127,8 +127,8 @@ async fn take_all(
                 .map(|d| (d.path.to_string_lossy().into_owned(), d.database)),
         );
     } else {
-        let name = path.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-        wanted.push((live.to_owned(), name.into_owned()));
+        let name = Location::parse(live)?.database().unwrap_or_default();
+        wanted.push((live.to_owned(), name.to_owned()));
     }
     let mut formats: Vec<FileFormat> = Vec::new();
     for kind in &args.format {
@@ -143,7 +143,7 @@ async fn take_all(
     let mut taken = Vec::new();
     for (location, database) in wanted {
         let now = context.now();
-        let source = open_live(&location, default_parallelism()).await?;
+        let source = connect::live(&location).await?;
         let options = TakeOptions {
             out: out.to_owned(),
             formats: formats.clone(),

@@ -9,6 +9,8 @@
 
 pub(crate) mod address;
 pub(crate) mod catalogue;
+mod checkup;
+pub(crate) mod client;
 mod failure;
 mod fetch;
 mod filter;

@@ -2,38 +2,12 @@
 
 use std::io::Write;
 
-use serde::Serialize;
 use serde_json::json;
 
 use crate::error::Result;
+use crate::model::check::{Check, Outcome};
 use crate::report::json;
 use crate::report::text::{Style, Tone, escape};
-
-/// How a check went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// As it should be.
-    Good,
-    /// Works, but a person should know.
-    Warning,
-    /// Something will not work.
-    Bad,
-}
-
-/// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at: `live`, `journal`, `snapshot age`.
-    pub name: String,
-    /// How it went.
-    pub outcome: Outcome,
-    /// What was found, in words.
-    pub found: String,
-    /// What to do about it, best a command.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub advice: Option<String>,
-}
 
 /// Writes the checks, one a line, with advice under those that need it.
 pub fn screen(out: &mut dyn Write, style: Style, checks: &[Check]) -> Result<()> {

@@ -29,6 +29,11 @@ pub(crate) async fn source(url: &str, side: Which, parallelism: usize) -> Result
     Ok(Arc::new(MysqlSource::new(origin, identity, pool)))
 }
 
+/// A URL without its password.
+pub(crate) fn shown(url: &str) -> Result<String> {
+    Ok(Address::parse(url, Which::Live)?.shown().to_owned())
+}
+
 /// The identity of the database behind a connection.
 pub(crate) fn identity(address: &Address, server: &Server) -> Identity {
     Identity::Mysql {

@@ -12,7 +12,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Decode, Executor, MySql, Row};
 
 use crate::engine::mysql::address::Address;
-use crate::engine::mysql::failure::explain;
+use crate::engine::mysql::failure::{explain, number};
 use crate::error::{Error, Result};
 use crate::model::calendar::{date_text, moment_text};
 use crate::model::value::ValueRef;
@@ -49,6 +49,15 @@ impl Server {
         let number = self.version.split('-').next().unwrap_or_default();
         format!("{} {number}", if self.mariadb { "MariaDB" } else { "MySQL" })
     }
+}
+
+/// What keeps a server from being written to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// `read_only` is on.
+    pub(crate) read_only: bool,
+    /// It replicates another server.
+    pub(crate) replica: bool,
 }
 
 /// A note, warning or error of the server's diagnostics.
@@ -171,6 +180,23 @@ impl Session {
         let sql = format!("show global variables where variable_name = '{name}'");
         let rows = self.strings(&sql, &[]).await?;
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().nth(1)).flatten())
+    }
+
+    /// What the server lets nobody, or only its primary, write.
+    pub(crate) async fn standing(&mut self, server: &Server) -> Result<Standing, Stop> {
+        let read_only = self.variable("read_only").await?;
+        let status = match server.mariadb {
+            true => "show all slaves status",
+            false => "show replica status",
+        };
+        // Who may not ask has no replication to look after.
+        let replica = match self.strings(status, &[]).await {
+            Ok(rows) => !rows.is_empty(),
+            Err(Stop::Server(e)) if number(&e).is_some() => false,
+            Err(e) => return Err(e),
+        };
+        let off = |value: String| matches!(value.as_str(), "OFF" | "0" | "NO_LOCK");
+        Ok(Standing { read_only: read_only.is_some_and(|value| !off(value)), replica })
     }
 
     /// Runs a statement of our own without values, in text.

@@ -8,12 +8,14 @@ use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 
 use crate::engine::mysql::catalogue::Table;
+use crate::engine::mysql::checkup::checkup;
 use crate::engine::mysql::fetch::fetch;
 use crate::engine::mysql::pool::Pool;
 use crate::engine::mysql::scan::scan;
 use crate::engine::mysql::schema::{describe, no_table};
 use crate::engine::mysql::survey::survey;
 use crate::error::Result;
+use crate::model::check::Check;
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::source::{Scan, Source, Survey};
@@ -118,6 +120,13 @@ impl Source for MysqlSource {
 
     async fn digest(&self) -> Result<Option<String>> {
         Ok(None)
+    }
+
+    async fn checkup(&self) -> Result<Vec<Check>> {
+        let mut reader = self.pool.reader().await?;
+        let (address, server) = (self.pool.address(), self.pool.server());
+        let looked = checkup(reader.session()?, address, server).await;
+        looked.map_err(|stop| self.pool.failed("be looked over", stop))
     }
 
     async fn release(&self) -> Result<()> {

@@ -137,34 +137,25 @@ impl MysqlTarget {
             Error::refused(format!("live: {shown} {why} and is not written to"))
                 .hint("name the primary server as --live")
         };
-        let status = match self.server.mariadb {
-            true => "show all slaves status",
-            false => "show replica status",
-        };
         let lock = lock_name(self.address.database());
+        let server = self.server.clone();
         let session = self.session().await?;
         let looked = async {
-            let read_only = session.variable("read_only").await?;
+            let standing = session.standing(&server).await?;
             let log = session.variable("binlog_format").await?;
-            // Who may not ask has no replication to look after.
-            let replicates = match session.strings(status, &[]).await {
-                Ok(rows) => !rows.is_empty(),
-                Err(Stop::Server(e)) if number(&e).is_some() => false,
-                Err(e) => return Err(e),
-            };
             let sql = "select cast(coalesce(is_used_lock(?) = connection_id(), 0) as char), \
                        cast(get_lock(?, 2) as char)";
             let taken = session.strings(sql, &[&lock, &lock]).await?;
-            Ok::<_, Stop>((read_only, log, replicates, taken))
+            Ok::<_, Stop>((standing, log, taken))
         };
-        let (read_only, log, replicates, taken) = match looked.await {
+        let (standing, log, taken) = match looked.await {
             Ok(looked) => looked,
             Err(e) => return Err(self.failed("be looked at", e)),
         };
-        if read_only.is_some_and(|value| !matches!(value.as_str(), "OFF" | "0" | "NO_LOCK")) {
+        if standing.read_only {
             return Err(primary("is read-only"));
         }
-        if replicates {
+        if standing.replica {
             return Err(primary("is a replica"));
         }
         let taken = taken.into_iter().next().unwrap_or_default();

@@ -1,0 +1,249 @@
+//! The program against a real server: how it finds and enters one, what it says of it, and
+//! story B.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::common::mariadb::{Database, Server};
+use crate::common::{Run, Sandbox};
+
+const TABLE: &str = "create table t(id int primary key, v varchar(20));
+     insert into t values (1, 'a'), (2, 'b'), (3, 'c');";
+
+/// Both databases after these statements; live then after these.
+fn sides(both: &str, damage: &str) -> (Database, Database) {
+    let (live, backup) = (Database::with(both), Database::with(both));
+    live.sql(damage);
+    (live, backup)
+}
+
+/// `~/.my.cnf` of a sandbox.
+fn option_file(sandbox: &Sandbox, text: &str) {
+    fs::create_dir_all(sandbox.path("home")).unwrap();
+    let file = sandbox.path("home/.my.cnf");
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Runs the program with one more variable.
+fn run_with(sandbox: &Sandbox, name: &str, value: &str, arguments: &[&str]) -> Run {
+    Run::of(sandbox.command(arguments).env(name, value).output().unwrap())
+}
+
+/// Everything that a run wrote anywhere: its output, its plans and remembered diffs.
+fn all_of(sandbox: &Sandbox, run: &Run) -> Vec<u8> {
+    fn walk(folder: &std::path::Path, all: &mut Vec<u8>) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.path().is_dir() {
+                true => walk(&entry.path(), all),
+                false => all.extend(fs::read(entry.path()).unwrap()),
+            }
+        }
+    }
+    let mut all = format!("{}{}", run.stdout, run.stderr).into_bytes();
+    walk(&sandbox.path("state"), &mut all);
+    all
+}
+
+#[test]
+fn w2_a_password_comes_from_the_clients_own_places_and_goes_nowhere() {
+    let (live, backup) = sides(TABLE, "delete from t where id = 2");
+    let port = live.server.port();
+    let secret = |run: &Run, sandbox: &Sandbox| {
+        let all = all_of(sandbox, run);
+        assert!(!all.windows(7).any(|bytes| bytes == b"hunter2"), "the password was written");
+    };
+    let url =
+        |who: &str, database: &Database| format!("mysql://{who}127.0.0.1:{port}/{}", database.name);
+
+    // An option file; the plan is made, applied and verified without it being named again.
+    let sandbox = Sandbox::new();
+    option_file(&sandbox, "[client]\nuser = secretive\npassword = \"hunter2\" # that one\n");
+    let (live_url, backup_url) = (url("", &live), url("", &backup));
+    let run = sandbox.run(&format!("restore --live {live_url} --backup {backup_url} --yes"));
+    secret(&run, &sandbox);
+    run.exits(0);
+    assert_eq!(live.sql("select group_concat(v order by id) from t"), "a,b,c\n");
+    for command in ["verify", "undo --yes", "log"] {
+        let run = sandbox.run(command);
+        secret(&run, &sandbox);
+        run.exits(0);
+    }
+    assert_eq!(live.sql("select count(*) from t"), "2\n");
+
+    // MYSQL_PWD; and RESTOREKIT_LIVE with a password, which a saved plan does not hold.
+    let sandbox = Sandbox::new();
+    let named =
+        ["diff", "--live", &url("secretive@", &live), "--backup", &url("secretive@", &backup)];
+    let run = run_with(&sandbox, "MYSQL_PWD", "hunter2", &named);
+    secret(&run, &sandbox);
+    run.exits(1);
+    let whole = url("secretive:hunter2@", &live);
+    let backup_url = backup.url();
+    let planning = ["restore", "--backup", &backup_url, "--dry-run", "--format", "json"];
+    let run = run_with(&sandbox, "RESTOREKIT_LIVE", &whole, &planning);
+    secret(&run, &sandbox);
+    let plan = run.exits(0).json()["plan"].as_str().unwrap().to_owned();
+    let applying = ["apply", &plan, "--yes"];
+    sandbox.run_all(applying).exits(2).complains("does not let this user in");
+    let run = run_with(&sandbox, "RESTOREKIT_LIVE", &whole, &applying);
+    secret(&run, &sandbox);
+    run.exits(0);
+    assert_eq!(live.sql("select count(*) from t"), "3\n");
+
+    // On the command line it works and is warned about.
+    let run = sandbox.run(&format!("diff --live {whole} --backup {backup_url}"));
+    secret(&run, &sandbox);
+    run.exits(0).complains("password on the command line");
+}
+
+#[test]
+fn localhost_is_a_socket_as_the_clients_mean_it() {
+    let (live, backup) = sides(TABLE, "");
+    let sandbox = Sandbox::new();
+    let socket = live.server.socket();
+    option_file(&sandbox, &format!("[client]\nuser=root\nsocket={}\n", socket.display()));
+    let diff =
+        format!("diff --live mysql:///{} --backup mariadb://localhost/{}", live.name, backup.name);
+    sandbox.run(&diff).exits(0);
+}
+
+#[test]
+fn w2_wrong_passwords_no_route_and_no_such_database_are_told_without_secrets() {
+    let live = Database::with(TABLE);
+    let sandbox = Sandbox::new();
+    let port = live.server.port();
+    let cases = [
+        (live.url_as("secretive:wrongpw"), "does not let this user in"),
+        (format!("mysql://tcp:wrongpw@127.0.0.1:{port}/nosuch_db"), "does not let this user in"),
+        (format!("mysql://tcp@127.0.0.1:{port}/nosuch_db"), "there is no such database"),
+        ("mysql://u:wrongpw@127.0.0.1:1/app".to_owned(), "the connection to"),
+        (format!("mysql://u:wrongpw@127.0.0.1:{port}"), "names no database"),
+    ];
+    for (url, words) in cases {
+        let run = sandbox.run(&format!("diff --live {url} --backup {}", live.url()));
+        assert!(!format!("{}{}", run.stdout, run.stderr).contains("wrongpw"), "{}", run.stderr);
+        run.exits(2).complains(words).complains("live");
+    }
+    let run = sandbox.run(&format!("diff --live {} --backup {}", live.url(), live.url_as("tcp")));
+    run.exits(5).complains("are the same database");
+}
+
+#[test]
+fn doctor_says_what_would_stop_a_patch() {
+    let live = Database::with(
+        "create table t(id int primary key, v int);
+         create table plain(id int primary key) engine=MyISAM;
+         create trigger tr before update on t for each row set new.v = new.v;",
+    );
+    let (name, server) = (&live.name, live.server);
+    server.sql(&format!(
+        "create user d{name}@'%'; grant select, insert on {name}.* to d{name}@'%'; \
+         grant update on {name}.t to d{name}@'%'"
+    ));
+    let sandbox = Sandbox::new();
+    let found = |run: Run| {
+        let checks = run.json()["checks"].as_array().unwrap().clone();
+        let line = |c: &serde_json::Value| {
+            let word = |name: &str| c[name].as_str().unwrap().to_owned();
+            format!("{} {}: {}", word("outcome"), word("name"), word("found"))
+        };
+        checks.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    let doctor = |url: &str| {
+        let backup = live.url();
+        sandbox.run(&format!("doctor --live {url} --backup {backup} --format json"))
+    };
+    let text = found(doctor(&live.url_as(&format!("d{name}"))));
+    for words in [
+        format!("good user: d{name}@% on "),
+        ", not encrypted".into(),
+        "warning rights: no right to update on plain: columns can't be patched there".into(),
+        "warning rights: no right to delete on any table: restored rows".into(),
+        "good writing: a primary server that can be written".into(),
+        "warning tables: plain can't be written: its storage engine MyISAM".into(),
+        "warning triggers: on t (1)".into(),
+    ] {
+        assert!(text.contains(&words), "no {words:?} in\n{text}");
+    }
+    assert!(!text.contains("no right to select") && !text.contains("no right to insert"), "{text}");
+    assert!(
+        found(doctor(&live.url()))
+            .contains("good rights: select, insert, update and delete on every table")
+    );
+}
+
+#[test]
+fn g10_doctor_tells_a_read_only_server() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(&["--read-only"])));
+    let live = server.database();
+    live.sql(TABLE);
+    let run = Sandbox::new().run(&format!("doctor --live {} --format json", live.url()));
+    assert!(run.stdout.contains("the server is read-only"), "{}", run.stdout);
+    assert_eq!(run.code, 1);
+}
+
+#[test]
+fn a_server_is_snapshotted_and_inspected() {
+    let (live, backup) = sides(TABLE, "update t set v = 'x' where id = 3");
+    let sandbox = Sandbox::new();
+    sandbox.run(&format!("snapshot --live {} --out snaps", backup.url())).exits(0);
+    let listed = sandbox.run("snapshots snaps").exits(0).stdout;
+    assert!(listed.contains(&backup.name), "{listed}");
+    let diff = sandbox.run(&format!("diff --live {} --backup snaps --format json", live.url()));
+    assert_eq!(diff.exits(1).json()["tables"][0]["changed"], 1);
+    let inspected = sandbox.run_all(["inspect", &backup.url(), "--format", "json"]).exits(0).json();
+    assert_eq!(inspected["tables"][0]["columns"], serde_json::json!(["id", "v"]));
+    assert!(inspected["kind"].as_str().unwrap().starts_with("MariaDB"), "{inspected}");
+}
+
+/// A certificate authority and a server's certificate for `localhost`.
+fn certificates(folder: &std::path::Path) {
+    let openssl = |arguments: &str| {
+        let done = Command::new("openssl")
+            .args(arguments.split_whitespace())
+            .current_dir(folder)
+            .output()
+            .expect("openssl is installed by tests/run.sh");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    for ca in ["ca", "other"] {
+        openssl(&format!(
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={ca} -keyout {ca}.key -out {ca}.pem"
+        ));
+    }
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out request.pem");
+    openssl(
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
+         -extfile names -out cert.pem",
+    );
+}
+
+#[test]
+fn w13_a_server_is_verified_by_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path());
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[
+        &format!("--ssl-ca={}", file("ca.pem")),
+        &format!("--ssl-cert={}", file("cert.pem")),
+        &format!("--ssl-key={}", file("key.pem")),
+    ])));
+    let (live, backup) = (server.database(), server.database());
+    live.sql(TABLE);
+    backup.sql(TABLE);
+    let sandbox = Sandbox::new();
+    let at = |host: &str, ca: &str| {
+        let (port, name, ca) = (server.port(), &live.name, file(ca));
+        format!("mysql://tcp@{host}:{port}/{name}?ssl-mode=verify_identity&ssl-ca={ca}")
+    };
+    let doctor = |url: &str| sandbox.run_all(["doctor", "--live", url, "--format", "json"]).stdout;
+    let said = doctor(&at("localhost", "ca.pem"));
+    assert!(said.contains(", TLS, "), "{said}");
+    let said = doctor(&at("localhost", "other.pem"));
+    assert!(said.contains("\"bad\"") && !said.contains(", TLS, "), "{said}");
+    let said = doctor(&at("127.0.0.1", "ca.pem"));
+    assert!(said.contains("\"bad\"") && !said.contains(", TLS, "), "another name: {said}");
+}

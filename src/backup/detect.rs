@@ -4,7 +4,7 @@
 //! restorekit.json                                 a snapshot of ours
 //! folders with restorekit.json below              snapshots of ours: the newest, or latest~N
 //! "SQLite format 3\0" at the start                a SQLite file
-//! a dump's head, PGDMP or toc.dat                 an SQL dump (`dump::signs`)
+//! a dump's head, PGDMP, toc.dat, @.json, metadata  an SQL dump (`dump::signs`)
 //! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or latest~N
 //! <table>.parquet, .jsonl, .json, .csv            loose files
 //! ```
@@ -321,10 +321,12 @@ fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
             answers.push(Answer::Databases(databases));
         }
     }
-    if let Some((kind, sign)) = signs::of_folder(path, limits) {
+    let dump = signs::of_folder(path, limits);
+    let mut loose = folder::loose(&[path])?;
+    if let Some((kind, sign)) = dump {
+        loose.tables.retain(|table| !kind.owns(&file_name(&table.path)));
         answers.push(Answer::Dump(kind, sign));
     }
-    let loose = folder::loose(&[path])?;
     if !loose.tables.is_empty() {
         answers.push(Answer::Loose(loose));
     }

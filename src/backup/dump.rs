@@ -16,7 +16,10 @@ mod ddl;
 mod kind;
 mod lex;
 mod literal;
+mod mydumper;
 mod mysql;
+mod mysqlshell;
+mod outfile;
 mod postgres;
 mod script;
 pub mod signs;
@@ -218,6 +221,16 @@ impl DumpSpec {
                 (postgres.session.dialect, false)
             }
             DumpKind::MysqlTab => (tab::read(&self.path, self.limits, &mut tables)?.dialect, false),
+            DumpKind::Mydumper => {
+                let (session, begun) = mydumper::read(&self.path, self.limits, &mut tables)?;
+                taken_at = begun.as_deref().and_then(local_time);
+                (session.dialect, false)
+            }
+            DumpKind::MysqlShell => {
+                let (session, begun) = mysqlshell::read(&self.path, self.limits, &mut tables)?;
+                taken_at = begun.as_deref().and_then(local_time);
+                (session.dialect, false)
+            }
             DumpKind::PostgresArchive => {
                 let mut archive = archive::Archive::new(&self.path, self.limits);
                 taken_at = archive.read(&mut tables)?;

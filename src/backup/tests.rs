@@ -3,6 +3,7 @@
 mod detect;
 mod dumps;
 mod fixtures;
+mod folders;
 mod inspect;
 mod ours;
 mod parquet;

@@ -20,6 +20,7 @@ use crate::backup::dump::charset::Charset;
 use crate::backup::dump::ddl::create_table;
 use crate::backup::dump::kind::Zone;
 use crate::backup::dump::lex::{Dialect, Token, Tokens};
+use crate::backup::dump::outfile::{Load, load};
 use crate::backup::dump::script::{Next, Script};
 use crate::backup::dump::tables::{Name, Session, Tables};
 use crate::backup::text::window::Stop;
@@ -43,6 +44,8 @@ pub(super) struct Mysql {
     /// The table that was declared last.
     declared: Option<Name>,
     complete: bool,
+    /// The `LOAD DATA` statements met, where they are looked for: else they are refused.
+    loads: Option<Vec<Load>>,
     /// The last comment about the dump's end.
     completed: String,
 }
@@ -56,12 +59,34 @@ impl Default for Mysql {
             database: None,
             declared: None,
             complete: false,
+            loads: None,
             completed: String::new(),
         }
     }
 }
 
 impl Mysql {
+    /// Reads the files of a dump in which this database's tables have bare names.
+    pub(super) fn of(database: &str) -> Self {
+        Self { database: Some(database.to_owned()), loads: Some(Vec::new()), ..Self::default() }
+    }
+
+    /// The `LOAD DATA` statements met since it was asked last.
+    pub(super) fn loads(&mut self) -> Vec<Load> {
+        self.loads.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The table that a path means.
+    pub(super) fn name(&self, path: &[Vec<u8>]) -> Name {
+        name(path, &self.database)
+    }
+
+    /// How rows are read whose file is in this character set.
+    pub(super) fn session_in(&self, charset: Option<&str>) -> Result<Session> {
+        let Some(name) = charset else { return Ok(self.session) };
+        Ok(Session { charset: client_charset(name)?, ..self.session })
+    }
+
     /// What the files that are read next begin with.
     pub(super) fn session(&self) -> Session {
         self.session
@@ -179,6 +204,12 @@ impl Mysql {
         if tokens.take("SET")? {
             return Ok(self.set(tokens)?.map(|()| true));
         }
+        if let Some(loads) = &mut self.loads
+            && tokens.take("LOAD")?
+        {
+            loads.push(load(tokens)?);
+            return Ok(Ok(true));
+        }
         if tokens.take("USE")? {
             let path = tokens.path()?;
             self.database = path.last().map(|name| String::from_utf8_lossy(name).into_owned());
@@ -236,8 +267,7 @@ impl Mysql {
         let variable = variable.strip_prefix(b"@@").unwrap_or(variable).to_ascii_lowercase();
         match (variable.as_slice(), text) {
             (b"names" | b"set", Some(charset)) => {
-                let binary = charset.eq_ignore_ascii_case("binary");
-                self.session.charset = if binary { None } else { Some(Charset::mysql(&charset)?) };
+                self.session.charset = client_charset(&charset)?;
             }
             (b"time_zone", Some(zone)) => self.session.zone = zone_of(&zone)?,
             (b"sql_mode", Some(modes)) => {
@@ -255,6 +285,11 @@ impl Mysql {
         }
         Ok(())
     }
+}
+
+/// The character set of a client; `None` for `binary`: each column's own.
+pub(super) fn client_charset(name: &str) -> Result<Option<Charset>> {
+    if name.eq_ignore_ascii_case("binary") { Ok(None) } else { Charset::mysql(name).map(Some) }
 }
 
 /// The offset that a `time_zone` names; `None` for the server's own.

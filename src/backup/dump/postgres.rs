@@ -346,7 +346,7 @@ pub(super) fn copy_rows<R: Read>(
             let fields = Fields { rest: (plan.width() > 0).then_some(line) };
             rows.fields(
                 fields,
-                |field, reading, out| copy::cell(field, escapes, reading, out),
+                |_, field, reading, out| copy::cell(field, escapes, reading, out),
                 damaged,
             )?;
         }

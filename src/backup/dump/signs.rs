@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::backup::dump::archive::{MAGIC, TOC};
-use crate::backup::dump::tab;
+use crate::backup::dump::{mydumper, mysqlshell, tab};
 use crate::backup::text::Limits;
 use crate::backup::text::decompress::TextReader;
 use crate::error::{Error, Result};
@@ -23,6 +23,10 @@ pub enum DumpKind {
     PostgresArchive,
     /// mysqldump --tab.
     MysqlTab,
+    /// mydumper's folder.
+    Mydumper,
+    /// MySQL Shell's folder.
+    MysqlShell,
 }
 
 impl DumpKind {
@@ -34,12 +38,23 @@ impl DumpKind {
             DumpKind::Postgres => "PostgreSQL dump",
             DumpKind::PostgresArchive => "PostgreSQL archive",
             DumpKind::MysqlTab => "MySQL dump in tab-separated files",
+            DumpKind::Mydumper => "MySQL dump in mydumper's files",
+            DumpKind::MysqlShell => "MySQL dump in MySQL Shell's files",
         }
     }
 
     /// True when its tables are known, and read one by one, without reading all of it.
     pub fn is_indexed(self) -> bool {
-        self == DumpKind::PostgresArchive
+        matches!(self, DumpKind::PostgresArchive | DumpKind::Mydumper | DumpKind::MysqlShell)
+    }
+
+    /// True for a file right in its folder that is part of the dump, and no table by itself.
+    pub fn owns(self, name: &str) -> bool {
+        match self {
+            DumpKind::MysqlShell => name.contains('@') || name.ends_with(".json"),
+            DumpKind::Mydumper => name.matches('.').count() > 1,
+            _ => false,
+        }
     }
 }
 
@@ -49,6 +64,12 @@ pub fn of_folder(folder: &Path, limits: Limits) -> Option<(DumpKind, &'static st
     let begins = |start: Vec<u8>| start.starts_with(MAGIC);
     if toc.is_file() && first_bytes(&toc, 5).is_ok_and(begins) {
         return Some((DumpKind::PostgresArchive, "the table of contents of pg_dump (toc.dat)"));
+    }
+    if folder.join(mysqlshell::HEAD).is_file() {
+        return Some((DumpKind::MysqlShell, "the head of MySQL Shell's dumps (@.json)"));
+    }
+    if mydumper::is_one(folder) {
+        return Some((DumpKind::Mydumper, "mydumper's metadata and definitions (*-schema.sql)"));
     }
     tab::is_one(folder, limits)
         .then_some((DumpKind::MysqlTab, "pairs of T.sql with \"MySQL dump\" and T.txt"))

@@ -12,16 +12,19 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use memchr::{memchr, memchr3};
+use memchr::memchr;
 
-use crate::backup::dump::copy::outfile_cell;
 use crate::backup::dump::mysql::Mysql;
-use crate::backup::dump::tables::{Name, Session, Tables};
+use crate::backup::dump::outfile::{Layout, rows_of};
+use crate::backup::dump::tables::{Session, Tables};
 use crate::backup::file::unreadable;
 use crate::backup::text::Limits;
 use crate::backup::text::decompress::TextReader;
-use crate::backup::text::window::{Stop, Window};
 use crate::error::Result;
+
+/// What is said of files of rows that end anyhow.
+pub(super) const NO_MARK: &str =
+    "the files of rows carry no end mark: one that was cut at a row's end goes unseen";
 
 /// The endings of a table's rows.
 const ENDS: [&str; 3] = ["txt", "txt.gz", "txt.zst"];
@@ -51,69 +54,11 @@ pub(super) fn read(folder: &Path, limits: Limits, tables: &mut Tables<'_>) -> Re
         let (Some(path), Some(table)) = (rows, mysql.declared()) else { continue };
         tables.data_of(table);
         let reader = TextReader::open(&path, Some(folder), limits)?;
-        rows_of(reader, path.display().to_string(), table, &session, tables)?;
-        let note =
-            "the files of rows carry no end mark: one that was cut at a line's end goes unseen";
-        tables.note(note.into());
+        let layout = Layout::default();
+        rows_of(reader, path.display().to_string(), table, &layout, &session, tables)?;
+        tables.note(NO_MARK.into());
     }
     Ok(session)
-}
-
-/// Reads rows in the format of `SELECT .. INTO OUTFILE` to their end.
-pub(super) fn rows_of(
-    reader: impl Read,
-    file: String,
-    table: &Name,
-    session: &Session,
-    tables: &mut Tables<'_>,
-) -> Result<()> {
-    let mut window = Window::new(reader, file);
-    let mut plan = None;
-    let mut fields = Vec::new();
-    loop {
-        let length = window.find("a row", |bytes, whole| row(bytes, whole, &mut fields))?;
-        if length == 0 {
-            return Ok(());
-        }
-        let damaged = |what| window.damaged(0, what);
-        let plan = match &mut plan {
-            Some(plan) => plan,
-            none => none.insert(tables.plan(table, None, fields.len(), session).map_err(damaged)?),
-        };
-        let bytes = window.bytes();
-        let cut = fields.iter().map(|(from, to)| &bytes[*from..*to]);
-        tables.rows(plan)?.fields(cut, outfile_cell, damaged)?;
-        window.consume(length);
-    }
-}
-
-/// Cuts the row at the start of `bytes` into fields; its length, 0 at the end.
-fn row(bytes: &[u8], whole: bool, fields: &mut Vec<(usize, usize)>) -> Result<usize, Stop> {
-    fields.clear();
-    if bytes.is_empty() && whole {
-        return Ok(0);
-    }
-    let (mut begin, mut at) = (0, 0);
-    loop {
-        let Some(len) = memchr3(b'\\', b'\t', b'\n', &bytes[at..]) else { return Err(Stop::More) };
-        at += len;
-        match bytes[at] {
-            b'\\' => {
-                at += 2;
-                if at > bytes.len() {
-                    return Err(Stop::More);
-                }
-                continue;
-            }
-            b'\t' => fields.push((begin, at)),
-            _ => {
-                fields.push((begin, at));
-                return Ok(at + 1);
-            }
-        }
-        at += 1;
-        begin = at;
-    }
 }
 
 /// True when the folder has a table's definition and its rows.

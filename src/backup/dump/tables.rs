@@ -197,6 +197,11 @@ impl<'a> Tables<'a> {
         }
     }
 
+    /// The rows of this table so far.
+    pub(super) fn count_of(&self, name: &Name) -> u64 {
+        self.places.get(name).map_or(0, |place| self.entries[self.root(*place)].rows)
+    }
+
     /// It is a view, whatever was declared before.
     pub(super) fn view(&mut self, name: &Name) {
         let place = self.place(name);
@@ -462,11 +467,12 @@ impl Rows<'_> {
         sink.end_row()
     }
 
-    /// Takes a row of a text format, its fields cut out; `cell` makes a cell of one.
+    /// Takes a row of a text format, its fields cut out; `cell` makes a cell of one, whose
+    /// place in the row it is told.
     pub(super) fn fields<'f>(
         &mut self,
         fields: impl Iterator<Item = &'f [u8]>,
-        mut cell: impl FnMut(&[u8], &Reading, &mut Vec<u8>) -> Result<Option<Tag>, String>,
+        mut cell: impl FnMut(usize, &[u8], &Reading, &mut Vec<u8>) -> Result<Option<Tag>, String>,
         damaged: impl Fn(String) -> Error,
     ) -> Result<()> {
         *self.rows += 1;
@@ -478,7 +484,7 @@ impl Rows<'_> {
             if let (Some(sink), Some((column, reading))) = (&mut self.sink, place) {
                 sink.begin_cell(column);
                 let cells = &mut sink.columns[column];
-                let tag = cell(field, &reading, &mut cells.values)
+                let tag = cell(found - 1, field, &reading, &mut cells.values)
                     .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
                 cells.end_cell(tag);
             }

@@ -5,13 +5,13 @@ use crate::backup::detect::{Layout, find};
 use crate::backup::inspect::inspect;
 use crate::error::Kind;
 
-fn fixture(name: &str) -> PathBuf {
+pub(super) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dumps").join(name)
 }
 
 /// Who made a dump, where that shows in its values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Engine {
+pub(super) enum Engine {
     Sqlite,
     Postgres,
     Mysql,
@@ -40,10 +40,15 @@ const DUMPS: &[(&str, Engine)] = &[
     ("mysql/hex.sql", Engine::Mysql),
     ("mysql/databases.sql", Engine::Mysql),
     ("mysql/tab", Engine::Mysql),
+    ("mysql/mydumper", Engine::Mysql),
+    ("mysql/mydumper-chunks", Engine::Mysql),
+    ("mysql/mydumper-load", Engine::Mysql),
+    ("mysql/shell", Engine::Mysql),
+    ("mysql/shell-csv", Engine::Mysql),
 ];
 
 /// The columns of `awkward` as a live SQLite database would have them.
-fn columns() -> Vec<Column> {
+pub(super) fn columns() -> Vec<Column> {
     let text = |name| column(name, Carrier::Text);
     vec![
         column("id", Carrier::Int),
@@ -57,7 +62,7 @@ fn columns() -> Vec<Column> {
 }
 
 /// The rows of `awkward`, in the order of its key.
-fn awkward(engine: Engine) -> Vec<Vec<Value>> {
+pub(super) fn awkward(engine: Engine) -> Vec<Vec<Value>> {
     let text = |text: &str| Value::Text(text.into());
     let blob = |bytes: &[u8]| Value::Blob(bytes.to_vec());
     let null = || Value::Null;
@@ -171,7 +176,11 @@ fn awkward(engine: Engine) -> Vec<Vec<Value>> {
     rows
 }
 
-async fn read(source: &dyn Source, table: &str, columns: &[Column]) -> Result<Vec<Vec<Value>>> {
+pub(super) async fn read(
+    source: &dyn Source,
+    table: &str,
+    columns: &[Column],
+) -> Result<Vec<Vec<Value>>> {
     let mut rows = scan(source, table, columns, &columns[..1], KeyRange::default()).await?;
     rows.sort_by_key(|row| match row[0] {
         Value::Int(id) => id,

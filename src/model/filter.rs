@@ -47,3 +47,22 @@ pub enum Comparison {
     /// `>=`
     GtEq,
 }
+
+impl Comparison {
+    /// The operator in the SQL of an engine that takes -0.0 and 0.0 for equal. Arrow has -0.0
+    /// below 0.0, so a strict comparison with a zero lets zeros through.
+    pub fn sql(self, value: &Value) -> &'static str {
+        let zero = match value {
+            Value::Int(i) => *i == 0,
+            Value::Real(r) => *r == 0.0,
+            _ => false,
+        };
+        match self {
+            Comparison::Eq => "=",
+            Comparison::Lt if !zero => "<",
+            Comparison::Lt | Comparison::LtEq => "<=",
+            Comparison::Gt if !zero => ">",
+            Comparison::Gt | Comparison::GtEq => ">=",
+        }
+    }
+}

@@ -44,13 +44,7 @@ impl Translator<'_> {
             }
             Filter::Compare { column, op, value } => {
                 let column = self.comparable(column, *op, value)?;
-                let op = match op {
-                    Comparison::Eq => "=",
-                    Comparison::Lt => "<",
-                    Comparison::LtEq => "<=",
-                    Comparison::Gt => ">",
-                    Comparison::GtEq => ">=",
-                };
+                let op = op.sql(value);
                 out.sql.push_str(&format!("{} {op} {}", quote(&column.name), column.parameter()));
                 out.parameters.push(value.clone());
                 Some(())

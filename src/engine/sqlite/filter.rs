@@ -152,22 +152,7 @@ impl Translator<'_> {
             (Carrier::Text, Value::Text(_)) => self.utf8 || op == Comparison::Eq,
             _ => false,
         };
-        // Arrow's order has -0.0 below 0.0, SQLite takes them for equal.
-        let zero = match value {
-            Value::Int(i) => *i == 0,
-            Value::Real(r) => *r == 0.0,
-            _ => false,
-        };
-        let op = match op {
-            Comparison::Eq => "=",
-            Comparison::Lt if zero => "<=",
-            Comparison::Lt => "<",
-            Comparison::LtEq => "<=",
-            Comparison::Gt if zero => ">=",
-            Comparison::Gt => ">",
-            Comparison::GtEq => ">=",
-        };
-        agreed.then(|| (op, value.clone()))
+        agreed.then(|| (op.sql(value), value.clone()))
     }
 }
 

@@ -190,6 +190,29 @@ async fn rows_are_fetched_in_the_order_of_their_keys() {
 }
 
 #[tokio::test]
+async fn a_negative_zero_is_not_lost_to_a_pushed_comparison() {
+    let database = Database::with(
+        "create table t(id int primary key, d double);
+         insert into t values (1, -0.0e0), (2, 0.0e0), (3, 1), (4, -1);",
+    );
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    for (op, zero, kept) in [
+        (Comparison::Lt, Value::Real(0.0), vec!["1", "2", "4"]),
+        (Comparison::Gt, Value::Real(-0.0), vec!["1", "2", "3"]),
+        (Comparison::Lt, Value::Int(0), vec!["1", "2", "4"]),
+        (Comparison::Gt, Value::Real(0.5), vec!["3"]),
+    ] {
+        let filter = Filter::Compare { column: "d".into(), op, value: zero };
+        let request = Scan { filter: Some(filter), ..whole(&t) };
+        let rows = words(&scanned(source.as_ref(), request).await, &t.columns);
+        let ids: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(ids, kept, "{op:?}");
+    }
+    source.release().await.unwrap();
+}
+
+#[tokio::test]
 async fn g1_every_connection_sees_one_state() {
     let database = Database::with(
         "create table t(id int primary key, v int);

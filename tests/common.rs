@@ -166,7 +166,7 @@ pub fn seed() -> u64 {
 #[track_caller]
 pub fn sqlite(database: &Path, sql: &str) -> String {
     let output = Command::new("sqlite3")
-        .args(["-batch", "-bail"])
+        .args(["-batch", "-bail", "-cmd", ".timeout 5000"])
         .arg(database)
         .arg(sql)
         .output()

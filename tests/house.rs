@@ -1,10 +1,17 @@
 //! The house rules that a compiler does not check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 fn sources() -> Vec<(PathBuf, String)> {
+    let found = below("src");
+    assert!(found.len() > 20, "the sources were found");
+    found
+}
+
+/// Every Rust file below a folder of the project, with its text.
+fn below(folder: &str) -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -17,8 +24,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         }
     }
     let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
-    assert!(found.len() > 20, "the sources were found");
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
     found
 }
 
@@ -177,4 +183,42 @@ fn c1_no_statement_replaces_or_ignores() {
             assert!(!code.contains(words), "{} emits {words}", path.display());
         }
     }
+}
+
+/// The hazards that SQLite and files of backups have, each with a test of its name. What each
+/// is: docs/backup-restore-security.md.
+const HAZARDS: &str = "
+    t1 t2 t3 t4 t5 t6
+    k1 k2 k3 k4 k7 k8 k11
+    c1 c2 c3 c4 c6 c7 c8 c11 c12 c15
+    g1 g5 g9 g11
+    s1 s2 s3 s4 s5 s6 s7
+    x1 x2 x3 x4 x5
+    w1 w2 w3 w6 w7 w8 w9 w10 w11 w12 w14";
+
+/// The hazards that a test's name begins with: of `t1_t2_text_is_kept`, `t1` and `t2`.
+fn hazards(name: &str) -> impl Iterator<Item = &str> {
+    name.split('_').take_while(|word| {
+        let digits = word.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        word.len() == digits.len() + 1 && digits.parse::<u32>().is_ok()
+    })
+}
+
+/// The names of the tests of a file: functions under an attribute of a test.
+fn tests(text: &str) -> impl Iterator<Item = &str> {
+    text.split("#[")
+        .filter(|after| after.starts_with("test]") || after.starts_with("tokio::test"))
+        .filter_map(|after| after.split_once("fn ")?.1.split('(').next())
+}
+
+#[test]
+fn every_hazard_has_a_test_of_its_name() {
+    // MySQL's tests prove nothing about SQLite.
+    let mine = |path: &Path| !path.components().any(|c| c.as_os_str() == "mysql");
+    let files: Vec<_> = ["src", "tests"].map(below).concat();
+    let files = files.iter().filter(|(path, _)| mine(path));
+    let proved: BTreeSet<&str> =
+        files.flat_map(|(_, text)| tests(text)).flat_map(hazards).collect();
+    let missing: Vec<&str> = HAZARDS.split_whitespace().filter(|id| !proved.contains(id)).collect();
+    assert!(missing.is_empty(), "no test has the name of {missing:?}; there are {proved:?}");
 }

@@ -5,9 +5,11 @@ mod bad_input;
 mod chinook;
 #[allow(dead_code, unreachable_pub)]
 mod common;
+mod ctrl_c;
 mod house;
 mod kills;
 mod model;
 mod mysql;
 mod plans;
 mod row_diff;
+mod told;

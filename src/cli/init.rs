@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::Context;
 use crate::cli::config::FILE;
+use crate::cli::secret::{has_password, redact};
 use crate::error::Result;
 
 /// Arguments of `init`.
@@ -29,15 +30,32 @@ pub struct InitArgs {
 /// Writes the file; one that is there is left alone.
 pub fn run(context: &Context, args: &InitArgs) -> Result<u8> {
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(FILE));
-    let text = template(args.live.as_deref(), args.backup.as_deref());
+    let [live, backup] = [&args.live, &args.backup].map(|given| given.as_deref().map(kept));
+    let text = template(live.as_deref(), backup.as_deref());
     let mut out = context.terminal.output(Some(&path))?;
     out.write_all(text.as_bytes())?;
     out.flush()?;
     if path.as_os_str() != "-" {
         context.terminal.say(&format!("wrote {}", path.display()));
+        if [&args.live, &args.backup].into_iter().flatten().any(|given| has_password(given)) {
+            context
+                .terminal
+                .say(&format!("the password was left out; it is taken from ${PASSWORD}"));
+        }
         context.terminal.say("next: restorekit doctor");
     }
     Ok(0)
+}
+
+/// The variable that stands for a password in the file.
+const PASSWORD: &str = "RESTOREKIT_PASSWORD";
+
+/// What the file keeps of a location: no password.
+fn kept(location: &str) -> String {
+    match has_password(location) {
+        true => redact(location).replace("***", &format!("${{{PASSWORD}}}")),
+        false => location.to_owned(),
+    }
 }
 
 fn template(live: Option<&str>, backup: Option<&str>) -> String {
@@ -86,6 +104,18 @@ fn template(live: Option<&str>, backup: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::cli::config;
+
+    #[test]
+    fn w2_a_password_is_named_and_not_written() {
+        let kept = kept("mysql://keeper:hunter2@db1/shop");
+        assert_eq!(kept, "mysql://keeper:${RESTOREKIT_PASSWORD}@db1/shop");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        std::fs::write(&path, template(Some(&kept), None)).unwrap();
+        let of = |name: &str| (name == PASSWORD).then(|| "hunter2".into());
+        let config = config::read(&path, None, &of).unwrap();
+        assert_eq!(config.settings.live.as_deref(), Some("mysql://keeper:hunter2@db1/shop"));
+    }
 
     #[test]
     fn the_template_reads_back() {

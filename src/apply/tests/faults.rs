@@ -1,5 +1,6 @@
 //! Every call of the target fails in turn; a resumed run reaches the same end.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::TablePlan;
 use crate::model::table::{Column, TableName, TableSchema};
-use crate::plan::file::PlanFile;
+use crate::plan::file::{BatchState, PlanFile};
 use crate::progress::Silent;
 use crate::target::{Target, Written};
 
@@ -32,9 +33,17 @@ struct Faulty {
     inner: Box<SqliteTarget>,
     calls: usize,
     fault: Fault,
+    /// A plan to look into when a commit is about to be sent, and what its batches were.
+    watched: Option<PathBuf>,
+    seen: Vec<Vec<BatchState>>,
 }
 
 impl Faulty {
+    async fn new(lab: &Lab, fault: Fault) -> Box<Self> {
+        let inner = lab.target().await;
+        Box::new(Self { inner, calls: 0, fault, watched: None, seen: Vec::new() })
+    }
+
     /// Counts a call: whether it is carried out, and whether its answer arrives.
     fn call(&mut self) -> (bool, bool) {
         self.calls += 1;
@@ -107,6 +116,9 @@ impl Target for Faulty {
 
     async fn commit(&mut self) -> Result<()> {
         let (runs, answers) = self.call();
+        if let Some(path) = &self.watched {
+            self.seen.push(states(path).await);
+        }
         if runs {
             self.inner.commit().await?;
         } else {
@@ -123,6 +135,14 @@ impl Target for Faulty {
     async fn close(self: Box<Self>) -> Result<()> {
         self.inner.close().await
     }
+}
+
+/// The states of a plan's batches as another process would read them.
+async fn states(plan: &Path) -> Vec<BatchState> {
+    let plan = PlanFile::open(plan).await.unwrap();
+    let states = plan.records().await.unwrap().into_iter().map(|r| r.state).collect();
+    plan.close().await.unwrap();
+    states
 }
 
 fn steps() -> Vec<Step> {
@@ -171,7 +191,7 @@ async fn at_every_call(atomic: bool) {
             let fault = Fault { at, late, lasting };
             let about = format!("{fault:?}");
             let plan = PlanFile::open(&path).await.unwrap();
-            let mut faulty = Box::new(Faulty { inner: lab.target().await, calls: 0, fault });
+            let mut faulty = Faulty::new(&lab, fault).await;
             let first = apply(&plan, &mut *faulty, &lab.options(), &Silent).await;
             let calls = faulty.calls;
             faulty.close().await.unwrap();
@@ -231,7 +251,7 @@ async fn g6_a_lost_commit_reply_is_answered_by_the_rows() {
     let plan = Arc::new(lab.plan("aaaaaa", 9, vec![Step::insert("t", &["id", "v"], rows)]).await);
     // identity, schema, begin, probe, write, read, settle, commit
     let fault = Fault { at: 8, late: true, lasting: true };
-    let mut faulty = Box::new(Faulty { inner: lab.target().await, calls: 0, fault });
+    let mut faulty = Faulty::new(&lab, fault).await;
     let e = apply(&plan, &mut *faulty, &lab.options(), &Silent).await.unwrap_err();
     faulty.close().await.unwrap();
     assert_eq!(e.kind(), Kind::Unknown);
@@ -242,4 +262,38 @@ async fn g6_a_lost_commit_reply_is_answered_by_the_rows() {
     assert_eq!((receipt.tables[0].written, receipt.verified), (3, false));
     assert_eq!(receipt.changed_since[0].key["id"], 2);
     assert_eq!(lab.one("select count(*) from t").await, "2");
+}
+
+#[tokio::test]
+async fn x1_a_batch_is_done_only_after_its_proven_commit() {
+    use BatchState::{Committed, Intended, Pending};
+    for journal in ["wal", "delete"] {
+        let lab = Lab::new(&format!(
+            "pragma journal_mode = {journal};; create table t(id integer primary key, v text)"
+        ))
+        .await;
+        let rows = (1..=3).map(|i| vec![int(i), text("in")]).collect();
+        let plan = lab.plan("aaaaaa", 1, vec![Step::insert("t", &["id", "v"], rows)]).await;
+        let path = lab.plan_path("aaaaaa");
+        // identity, schema, begin, probe, write, read, settle, commit; 6 calls more to the next
+        let fault = Fault { at: 14, late: false, lasting: true };
+        let mut faulty = Faulty::new(&lab, fault).await;
+        faulty.watched = Some(path.clone());
+        let synchronous = super::harness::strings(faulty.inner.connection(), "pragma synchronous");
+        assert_eq!(synchronous[0][0], "2", "{journal}: commits are synced");
+        let e = apply(&plan, &mut *faulty, &lab.options(), &Silent).await.unwrap_err();
+        // Before each commit the plan says what is intended; a batch is done when the next
+        // one is begun, and the one whose commit was lost is not.
+        assert_eq!(
+            faulty.seen,
+            [[Intended, Pending, Pending], [Committed, Intended, Pending]],
+            "{journal}: {e}"
+        );
+        assert_ne!(states(&path).await[1], Committed, "{journal}");
+        assert_eq!(lab.one("select count(*) from t").await, "1", "{journal}");
+        faulty.close().await.unwrap();
+        lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+        assert_eq!(states(&path).await, [Committed; 3], "{journal}");
+        assert_eq!(lab.one("select count(*) from t").await, "3", "{journal}");
+    }
 }

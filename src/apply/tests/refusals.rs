@@ -113,6 +113,25 @@ async fn x2_an_altered_plan_writes_nothing() {
 }
 
 #[tokio::test]
+async fn x2_a_batch_that_the_plan_file_cannot_note_is_rolled_back() {
+    let lab = Lab::new(TABLE).await;
+    let plan = lab.plan("aaaaaa", 5, insert()).await;
+    let path = lab.plan_path("aaaaaa");
+    let holder = raw(&path, false).await;
+    let holder = std::sync::Mutex::new(holder);
+    let hold = After(10, 0.into(), || run(&holder.lock().unwrap(), "begin immediate"));
+    let mut target = lab.target().await;
+    let e = apply(&plan, &mut *target, &lab.options(), &hold).await.unwrap_err();
+    target.close().await.unwrap();
+    assert!(e.to_string().contains("in use"), "{e}");
+    assert_eq!(lab.one("select count(*) from t").await, "11", "two batches, and not the third");
+    run(&holder.lock().unwrap(), "rollback");
+    let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+    assert_eq!((receipt.tables[0].written, receipt.verified), (20, true));
+    holder.into_inner().unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
 async fn g9_two_operators_at_once_are_refused() {
     let lab = Lab::new(TABLE).await;
     let plan = lab.plan("aaaaaa", 5, insert()).await;

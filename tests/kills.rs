@@ -119,11 +119,12 @@ impl Case {
 
     /// Starts a command until it ends by itself.
     fn until_done(&mut self, command: &str, random: &mut Random) -> Run {
+        let mut window = 40_000;
         loop {
             let mut child = self.start(command);
             wait_until_open(&mut child, &self.sandbox.path("live.db"));
             // Short waits are likelier: most of what can be torn happens early in a resume.
-            let wait = random.below(40_000).min(random.below(120_000));
+            let wait = random.below(window).min(random.below(3 * window));
             sleep(Duration::from_micros(wait / 2));
             self.write(random);
             sleep(Duration::from_micros(wait / 2));
@@ -136,6 +137,8 @@ impl Case {
                 return run;
             }
             self.kills += 1;
+            // One transaction may take longer than this machine was given time for.
+            window += window / 8;
         }
     }
 

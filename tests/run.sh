@@ -18,6 +18,7 @@ need() { # need COMMAND PACKAGE: installs a Debian package where the command is 
 
 need cc build-essential
 need sqlite3 sqlite3
+need script bsdutils
 need openssl openssl
 need mariadb-install-db mariadb-server
 command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 2; }

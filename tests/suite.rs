@@ -6,6 +6,7 @@ mod chinook;
 #[allow(dead_code, unreachable_pub)]
 mod common;
 mod ctrl_c;
+mod documented;
 mod house;
 mod kills;
 mod model;

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cli::args::{Format, Selection, Sides, Writing};
 use crate::cli::plans::{self, Order};
-use crate::cli::sides::open_sides;
+use crate::cli::sides::{open_resolved, open_sides};
 use crate::cli::{Context, block_on};
 use crate::diff::pair::{Pairs, TablePair};
 use crate::error::{Error, Result};
@@ -60,9 +60,16 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
         return Err(Error::usage("--from goes with one --column")
             .hint("patch the columns one after the other"));
     }
-    let sides =
+    let mut sides =
         open_sides(context, &args.sides, plans::may_remember(context, &args.writing)).await?;
-    let pairs = sides.pairs(&[]).await?;
+    let mut pairs = sides.pairs(&[]).await?;
+    if fitting(&pairs, args).is_empty() && sides.resolved.remembers_tables() {
+        // The last diff was of other tables than the one that is meant now.
+        sides.release().await?;
+        sides.resolved.table = None;
+        sides = open_resolved(context, &args.sides, sides.resolved).await?;
+        pairs = sides.pairs(&[]).await?;
+    }
     let pair = the_table(&pairs, args)?;
     let schema = Side { backup: &*pair.schema.backup, live: &*pair.schema.live };
     let sql = args.selection.predicate.as_deref();
@@ -103,13 +110,7 @@ fn the_table<'p>(pairs: &'p Pairs, args: &PatchArgs) -> Result<&'p TablePair> {
     {
         return Ok(one);
     }
-    let fits = |pair: &&TablePair| {
-        args.column.iter().all(|column| {
-            let from = args.from.as_deref().unwrap_or(column);
-            pair.schema.live.column(column).is_some() && pair.schema.backup.column(from).is_some()
-        })
-    };
-    let found: Vec<&TablePair> = pairs.pairs.iter().filter(fits).collect();
+    let found = fitting(pairs, args);
     match found.as_slice() {
         [one] => Ok(one),
         [] => Err(Error::usage(format!(
@@ -124,6 +125,17 @@ fn the_table<'p>(pairs: &'p Pairs, args: &PatchArgs) -> Result<&'p TablePair> {
                 .hint(format!("name one: --table {}", names.join(" or --table "))))
         }
     }
+}
+
+/// The tables that have the columns on both sides.
+fn fitting<'p>(pairs: &'p Pairs, args: &PatchArgs) -> Vec<&'p TablePair> {
+    let fits = |pair: &&TablePair| {
+        args.column.iter().all(|column| {
+            let from = args.from.as_deref().unwrap_or(column);
+            pair.schema.live.column(column).is_some() && pair.schema.backup.column(from).is_some()
+        })
+    };
+    pairs.pairs.iter().filter(fits).collect()
 }
 
 /// The selection in words: `subscription_variants.cancelled_at ← backup.updated_at`.

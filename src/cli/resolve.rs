@@ -181,6 +181,11 @@ pub fn absolute(folder: &Path, location: &str) -> String {
 }
 
 impl Resolved {
+    /// True when the tables are those of the last diff, and nobody named them now.
+    pub fn remembers_tables(&self) -> bool {
+        self.table.as_ref().is_some_and(|t| matches!(t.source, Source::LastDiff(_)))
+    }
+
     /// Live, or an error that says how to name it.
     pub fn live(&self) -> Result<&str> {
         match &self.live {

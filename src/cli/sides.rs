@@ -52,7 +52,15 @@ pub fn resolve_sides(context: &Context, flags: &Sides, may_remember: bool) -> Re
 /// `Usage` when a side is not named; `Refused` when both are the same database; what the
 /// sources say.
 pub async fn open_sides(context: &Context, flags: &Sides, may_remember: bool) -> Result<OpenSides> {
-    let resolved = resolve_sides(context, flags, may_remember)?;
+    open_resolved(context, flags, resolve_sides(context, flags, may_remember)?).await
+}
+
+/// Opens both sides as they were resolved.
+pub async fn open_resolved(
+    context: &Context,
+    flags: &Sides,
+    resolved: Resolved,
+) -> Result<OpenSides> {
     // A live that is not there says so itself, before a backup is looked for by its name.
     if Location::parse(resolved.live()?)?.path().is_some_and(|path| !path.exists()) {
         open_live_side(resolved.live()?).await?;

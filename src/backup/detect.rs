@@ -71,6 +71,11 @@ impl BackupSpec {
         Ok(Self { path: path.into(), latest: Some(back), ..whole })
     }
 
+    /// The URL, where it is a server that is named.
+    pub fn server(&self) -> Option<&str> {
+        self.path.to_str().filter(|path| registry::is_server(path))
+    }
+
     /// The caps on expanding it.
     pub fn limits(&self) -> Limits {
         match self.max_expanded_bytes {
@@ -147,7 +152,7 @@ impl Layout {
 
 /// Opens a backup.
 pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
-    if let Some(url) = spec.path.to_str().filter(|path| registry::is_server(path)) {
+    if let Some(url) = spec.server() {
         return registry::open_backup(url, spec.parallelism.max(1)).await;
     }
     let found = find(spec).await?;

@@ -76,7 +76,7 @@ async fn server(url: &str) -> Result<Inspection> {
 /// Inspects a backup. A table that can't be read is a table with a problem; the errors
 /// are those of a backup that is of no kind, or of two.
 pub async fn inspect(spec: &BackupSpec) -> Result<Inspection> {
-    if let Some(url) = spec.path.to_str().filter(|path| registry::is_server(path)) {
+    if let Some(url) = spec.server() {
         return server(url).await;
     }
     let found = detect::find(spec).await?;

@@ -14,17 +14,14 @@
 //! documentation, "Files", and files of mydumper 0.10.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::backup::dump::folder::{Folder, names};
 use crate::backup::dump::mysql::Mysql;
-use crate::backup::dump::outfile::rows_of;
-use crate::backup::dump::tab::NO_MARK;
+use crate::backup::dump::outfile::{NO_MARK, rows_of};
 use crate::backup::dump::tables::{Name, Session, Tables};
-use crate::backup::file::unreadable;
 use crate::backup::text::Limits;
-use crate::backup::text::decompress::TextReader;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The file that says that the dump is whole.
 pub(super) const METADATA: &str = "metadata";
@@ -38,32 +35,11 @@ const PACKED: [&str; 3] = ["", ".gz", ".zst"];
 /// The metadata are a list of tables, not rows.
 const MAX_METADATA: u64 = 64 << 20;
 
-/// A dump in a folder.
-struct Folder<'f> {
-    path: &'f Path,
-    limits: Limits,
-    /// The names of its files, sorted.
-    names: Vec<String>,
-}
-
 /// A table and its files of rows.
 #[derive(Debug, Default)]
 struct Table {
     name: Name,
     rows: Vec<String>,
-}
-
-/// The names of the files right in a folder, sorted.
-pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
-        let entry = entry.map_err(|e| unreadable(folder, e))?;
-        if let Ok(name) = entry.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// True when the folder has the metadata, done or not, and a definition.
@@ -83,11 +59,11 @@ pub(super) fn read(
     limits: Limits,
     tables: &mut Tables<'_>,
 ) -> Result<(Session, Option<String>)> {
-    let folder = Folder { path, limits, names: names(path)? };
-    let metadata = folder.metadata()?;
+    let folder = Folder::open(path, limits)?;
+    let metadata = metadata(&folder)?;
     let told = rows_told(&metadata);
     let session = Mysql::default().session();
-    let found = folder.definitions(tables)?;
+    let found = definitions(&folder, tables)?;
     let any = found.values().any(|table| !table.rows.is_empty());
     for (prefix, table) in &found {
         let known = told.get(prefix).copied();
@@ -111,7 +87,7 @@ pub(super) fn read(
             continue;
         }
         for file in &table.rows {
-            folder.rows(file, &table.name, tables)?;
+            rows(&folder, file, &table.name, tables)?;
         }
         match known {
             Some(rows) if rows == tables.count_of(&table.name) => {}
@@ -126,123 +102,106 @@ pub(super) fn read(
     Ok((session, started(&metadata)))
 }
 
-impl Folder<'_> {
-    fn damaged(&self, what: &str) -> Error {
-        Error::damaged(format!("{} {what}: nothing of it is used", self.path.display()))
-            .hint("fetch the dump again, or take an older one")
+/// The metadata of a dump that was finished.
+fn metadata(folder: &Folder<'_>) -> Result<String> {
+    if folder.has(PARTIAL) || !folder.has(METADATA) {
+        return Err(folder.damaged(&format!(
+            "was not finished ({PARTIAL} is there, or {METADATA} is not): it is incomplete"
+        )));
     }
-
-    fn open(&self, name: &str) -> Result<(TextReader, PathBuf)> {
-        let path = self.path.join(name);
-        Ok((TextReader::open(&path, Some(self.path), self.limits)?, path))
+    let text = String::from_utf8(folder.head(METADATA, MAX_METADATA)?)
+        .map_err(|e| folder.damaged("has metadata that are no text").because(e))?;
+    if !text.contains("Finished dump at:") {
+        return Err(folder.damaged("lacks \"Finished dump at\" in its metadata: it is incomplete"));
     }
+    Ok(text)
+}
 
-    /// The metadata of a dump that was finished.
-    fn metadata(&self) -> Result<String> {
-        let has = |name: &str| self.names.iter().any(|known| known == name);
-        if has(PARTIAL) || !has(METADATA) {
-            return Err(self.damaged(&format!(
-                "was not finished ({PARTIAL} is there, or {METADATA} is not): it is incomplete"
-            )));
-        }
-        let mut text = String::new();
-        let (reader, _) = self.open(METADATA)?;
-        reader.take(MAX_METADATA).read_to_string(&mut text).map_err(TextReader::error)?;
-        if !text.contains("Finished dump at:") {
-            return Err(
-                self.damaged("lacks \"Finished dump at\" in its metadata: it is incomplete")
-            );
-        }
-        Ok(text)
-    }
-
-    /// Reads all definitions; the tables by the beginning of their files' names.
-    fn definitions(&self, tables: &mut Tables<'_>) -> Result<BTreeMap<String, Table>> {
-        let mut databases: Vec<&str> = self
-            .names
+/// Reads all definitions; the tables by the beginning of their files' names.
+fn definitions(folder: &Folder<'_>, tables: &mut Tables<'_>) -> Result<BTreeMap<String, Table>> {
+    let mut databases: Vec<&str> = folder
+        .names
+        .iter()
+        .filter_map(|name| unpacked(name).strip_suffix("-schema-create.sql"))
+        .collect();
+    // The longest first: a name may hold a point.
+    databases.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    let database = |prefix: &str| {
+        let known = databases
             .iter()
-            .filter_map(|name| unpacked(name).strip_suffix("-schema-create.sql"))
-            .collect();
-        // The longest first: a name may hold a point.
-        databases.sort_by_key(|name| std::cmp::Reverse(name.len()));
-        let database = |prefix: &str| {
-            let known = databases
-                .iter()
-                .find(|name| prefix.strip_prefix(**name).is_some_and(|rest| rest.starts_with('.')));
-            known
-                .map(|name| (*name).to_owned())
-                .or_else(|| prefix.split_once('.').map(|(database, _)| database.to_owned()))
-        };
-        let mut found: BTreeMap<String, Table> = BTreeMap::new();
-        let mut views = Vec::new();
-        for file in &self.names {
-            let plain = unpacked(file);
-            if let Some(prefix) = plain.strip_suffix("-schema.sql") {
-                let mut mysql = Mysql::of(&database(prefix).unwrap_or_default());
-                let (reader, path) = self.open(file)?;
-                mysql.statements(reader, path.display().to_string(), tables)?;
-                let Some(name) = mysql.declared().cloned() else {
-                    return Err(self.damaged(&format!("has no CREATE TABLE in {file}")));
-                };
-                found.insert(prefix.to_owned(), Table { name, rows: Vec::new() });
-            } else if let Some(prefix) = plain.strip_suffix("-schema-view.sql") {
-                views.push((prefix.to_owned(), file));
-            }
-        }
-        for (prefix, file) in views {
-            let mut mysql = Mysql::of(&database(&prefix).unwrap_or_default());
-            let (reader, path) = self.open(file)?;
-            mysql.statements(reader, path.display().to_string(), tables)?;
-            // What stands under a view's name is there for those that lean on it only.
-            if let Some(table) = found.remove(&prefix) {
-                tables.view(&table.name);
-            }
-        }
-        for file in &self.names {
-            let Some(stem) = unpacked(file).strip_suffix(".sql") else { continue };
-            if of_definitions(stem) {
-                continue;
-            }
-            let prefix = if found.contains_key(stem) { stem } else { without_numbers(stem) };
-            let table = found.entry(prefix.to_owned()).or_default();
-            if table.name.table.is_empty() {
-                let database = database(prefix);
-                let own = database.as_deref().map_or(0, |name| name.len() + 1);
-                let name = prefix.get(own..).unwrap_or(prefix).to_owned();
-                table.name = Name { database, schema: None, table: name };
-            }
-            table.rows.push(file.clone());
-        }
-        Ok(found)
-    }
-
-    /// Reads a file of rows.
-    fn rows(&self, file: &str, table: &Name, tables: &mut Tables<'_>) -> Result<()> {
-        let mut mysql = Mysql::of(table.database.as_deref().unwrap_or_default());
-        let (reader, path) = self.open(file)?;
-        let before = tables.count_of(table);
-        mysql.statements(reader, path.display().to_string(), tables)?;
-        let loads = mysql.loads();
-        if loads.is_empty() && tables.count_of(table) == before {
-            tables.note(format!("{file} holds no rows of {}", table.table));
-        }
-        for load in loads {
-            let name = mysql.name(&load.path);
-            if name != *table {
-                return Err(self.damaged(&format!("has rows of another table in {file}")));
-            }
-            let named = String::from_utf8_lossy(&load.file).into_owned();
-            let there = PACKED.iter().map(|end| format!("{named}{end}"));
-            let Some(rows) = there.into_iter().find(|name| self.names.contains(name)) else {
-                return Err(self.damaged(&format!("lacks the file {named:?} that {file} names")));
+            .find(|name| prefix.strip_prefix(**name).is_some_and(|rest| rest.starts_with('.')));
+        known
+            .map(|name| (*name).to_owned())
+            .or_else(|| prefix.split_once('.').map(|(database, _)| database.to_owned()))
+    };
+    let mut found: BTreeMap<String, Table> = BTreeMap::new();
+    let mut views = Vec::new();
+    for file in &folder.names {
+        let plain = unpacked(file);
+        if let Some(prefix) = plain.strip_suffix("-schema.sql") {
+            let mut mysql = Mysql::of(&database(prefix).unwrap_or_default());
+            let (reader, path) = folder.file(file)?;
+            mysql.statements(reader, path, tables)?;
+            let Some(name) = mysql.declared().cloned() else {
+                return Err(folder.damaged(&format!("has no CREATE TABLE in {file}")));
             };
-            let (reader, path) = self.open(&rows)?;
-            let session = mysql.session_in(load.charset.as_deref())?;
-            let file = path.display().to_string();
-            rows_of(reader, file, table, &load.layout, &session, tables)?;
+            found.insert(prefix.to_owned(), Table { name, rows: Vec::new() });
+        } else if let Some(prefix) = plain.strip_suffix("-schema-view.sql") {
+            views.push((prefix.to_owned(), file));
         }
-        Ok(())
     }
+    for (prefix, file) in views {
+        let mut mysql = Mysql::of(&database(&prefix).unwrap_or_default());
+        let (reader, path) = folder.file(file)?;
+        mysql.statements(reader, path, tables)?;
+        // What stands under a view's name is there for those that lean on it only.
+        if let Some(table) = found.remove(&prefix) {
+            tables.view(&table.name);
+        }
+    }
+    for file in &folder.names {
+        let Some(stem) = unpacked(file).strip_suffix(".sql") else { continue };
+        if of_definitions(stem) {
+            continue;
+        }
+        let prefix = if found.contains_key(stem) { stem } else { without_numbers(stem) };
+        let table = found.entry(prefix.to_owned()).or_default();
+        if table.name.table.is_empty() {
+            let database = database(prefix);
+            let own = database.as_deref().map_or(0, |name| name.len() + 1);
+            let name = prefix.get(own..).unwrap_or(prefix).to_owned();
+            table.name = Name { database, schema: None, table: name };
+        }
+        table.rows.push(file.clone());
+    }
+    Ok(found)
+}
+
+/// Reads a file of rows.
+fn rows(folder: &Folder<'_>, file: &str, table: &Name, tables: &mut Tables<'_>) -> Result<()> {
+    let mut mysql = Mysql::of(table.database.as_deref().unwrap_or_default());
+    let (reader, path) = folder.file(file)?;
+    let before = tables.count_of(table);
+    mysql.statements(reader, path, tables)?;
+    let loads = mysql.loads();
+    if loads.is_empty() && tables.count_of(table) == before {
+        tables.note(format!("{file} holds no rows of {}", table.table));
+    }
+    for load in loads {
+        let name = mysql.name(&load.path);
+        if name != *table {
+            return Err(folder.damaged(&format!("has rows of another table in {file}")));
+        }
+        let named = String::from_utf8_lossy(&load.file).into_owned();
+        let there = PACKED.iter().map(|end| format!("{named}{end}"));
+        let Some(rows) = there.into_iter().find(|name| folder.names.contains(name)) else {
+            return Err(folder.damaged(&format!("lacks the file {named:?} that {file} names")));
+        };
+        let (reader, file) = folder.file(&rows)?;
+        let session = mysql.session_in(load.charset.as_deref())?;
+        rows_of(reader, file, table, &load.layout, &session, tables)?;
+    }
+    Ok(())
 }
 
 /// A file's name without the end that says how it is compressed.

@@ -20,7 +20,7 @@ use crate::backup::dump::charset::Charset;
 use crate::backup::dump::ddl::create_table;
 use crate::backup::dump::kind::Zone;
 use crate::backup::dump::lex::{Dialect, Token, Tokens};
-use crate::backup::dump::outfile::{Load, load};
+use crate::backup::dump::load::{Load, load};
 use crate::backup::dump::script::{Next, Script};
 use crate::backup::dump::tables::{Name, Session, Tables};
 use crate::backup::text::window::Stop;

@@ -17,14 +17,13 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::backup::dump::folder::Folder;
 use crate::backup::dump::kind::Zone;
-use crate::backup::dump::mydumper::names;
 use crate::backup::dump::mysql::{Mysql, client_charset};
-use crate::backup::dump::outfile::{Format, Layout, Packed, rows_of};
+use crate::backup::dump::outfile::{Format, Layout, NO_MARK, Packed, rows_of};
 use crate::backup::dump::tables::{Name, Session, Tables};
 use crate::backup::text::Limits;
-use crate::backup::text::decompress::TextReader;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The file that says what the dump is.
 pub(super) const HEAD: &str = "@.json";
@@ -92,11 +91,9 @@ fn utf8() -> String {
     "utf8mb4".into()
 }
 
-/// A dump in a folder.
-struct Folder<'f> {
-    path: &'f Path,
-    limits: Limits,
-    names: Vec<String>,
+/// A dump whose end was seen.
+struct Dump<'f> {
+    folder: Folder<'f>,
     done: Done,
 }
 
@@ -106,61 +103,40 @@ pub(super) fn read(
     limits: Limits,
     tables: &mut Tables<'_>,
 ) -> Result<(Session, Option<String>)> {
-    let names = names(path)?;
-    let done = Done { chunk_file_bytes: BTreeMap::new() };
-    let mut folder = Folder { path, limits, names, done };
+    let folder = Folder::open(path, limits)?;
     if !folder.has(DONE) {
         return Err(folder.damaged(&format!("lacks {DONE}: the dump was not finished")));
     }
-    let head: Head = folder.json(HEAD)?;
-    folder.done = folder.json(DONE)?;
-    if let Some(lost) = folder.done.chunk_file_bytes.keys().find(|name| !folder.has(name)) {
+    let head: Head = json(&folder, HEAD)?;
+    let done: Done = json(&folder, DONE)?;
+    if let Some(lost) = done.chunk_file_bytes.keys().find(|name| !folder.has(name)) {
         return Err(folder.damaged(&format!("lacks its file {lost:?}")));
     }
     let zone = head.tz_utc.then_some(UTC);
     let session = Session { zone, ..Mysql::default().session() };
-    let described: Vec<&String> = folder
-        .names
-        .iter()
-        .filter(|name| !name.starts_with("@.") && name.contains('@') && name.ends_with(".json"))
-        .collect();
-    for file in described {
-        let table: Described = match folder.json(file) {
+    let dump = Dump { folder, done };
+    let described =
+        |name: &&String| !name.starts_with("@.") && name.contains('@') && name.ends_with(".json");
+    for file in dump.folder.names.iter().filter(described) {
+        let table: Described = match json(&dump.folder, file) {
             Ok(table) => table,
             // Rows in the form of JSON documents end alike.
-            Err(_) if folder.done.chunk_file_bytes.contains_key(file) => continue,
+            Err(_) if dump.done.chunk_file_bytes.contains_key(file) => continue,
             Err(e) => return Err(e),
         };
         let stem = file.trim_end_matches(".json");
-        folder.table(stem, &table, session, tables)?;
+        dump.table(stem, &table, session, tables)?;
     }
     Ok((session, Some(head.begin)))
 }
 
-impl Folder<'_> {
-    fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
-    }
+/// A file of descriptions.
+fn json<T: serde::de::DeserializeOwned>(folder: &Folder<'_>, name: &str) -> Result<T> {
+    serde_json::from_slice(&folder.head(name, MAX_JSON)?)
+        .map_err(|e| folder.damaged(&format!("has a file {name} that can't be read")).because(e))
+}
 
-    fn damaged(&self, what: &str) -> Error {
-        Error::damaged(format!("{} {what}: nothing of it is used", self.path.display()))
-            .hint("fetch the dump again, or take an older one")
-    }
-
-    fn open(&self, name: &str) -> Result<(TextReader, String)> {
-        let path = self.path.join(name);
-        let reader = TextReader::open(&path, Some(self.path), self.limits)?;
-        Ok((reader, path.display().to_string()))
-    }
-
-    fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let mut text = Vec::new();
-        let (reader, _) = self.open(name)?;
-        reader.take(MAX_JSON).read_to_end(&mut text).map_err(TextReader::error)?;
-        serde_json::from_slice(&text)
-            .map_err(|e| self.damaged(&format!("has a file {name} that can't be read")).because(e))
-    }
-
+impl Dump<'_> {
     fn table(
         &self,
         stem: &str,
@@ -176,8 +152,8 @@ impl Folder<'_> {
         };
         let mut mysql = Mysql::of(&options.schema);
         let definition = format!("{stem}.sql");
-        if self.has(&definition) {
-            let (reader, file) = self.open(&definition)?;
+        if self.folder.has(&definition) {
+            let (reader, file) = self.folder.file(&definition)?;
             mysql.statements(reader, file, tables)?;
         }
         if !table.includes_data {
@@ -192,18 +168,18 @@ impl Folder<'_> {
         let charset = client_charset(&options.default_character_set)?;
         let session = Session { charset, ..session };
         for chunk in chunks {
-            let (reader, file) = self.open(&chunk)?;
+            let (reader, file) = self.folder.file(&chunk)?;
             let mut counted = Counted { reader, bytes: 0 };
             rows_of(&mut counted, file, &name, &layout, &session, tables)?;
             match self.done.chunk_file_bytes.get(&chunk) {
                 Some(bytes) if *bytes == counted.bytes => {}
                 Some(bytes) => {
-                    return Err(self.damaged(&format!(
+                    return Err(self.folder.damaged(&format!(
                         "has {} bytes of rows in {chunk}, {DONE} says {bytes}",
                         counted.bytes
                     )));
                 }
-                None => tables.note(crate::backup::dump::tab::NO_MARK.into()),
+                None => tables.note(NO_MARK.into()),
             }
         }
         Ok(())
@@ -219,20 +195,22 @@ impl Folder<'_> {
         let mut chunks = Vec::new();
         for base in bases {
             let single = format!("{base}.{extension}");
-            if !table.chunking && self.has(&single) {
+            if !table.chunking && self.folder.has(&single) {
                 chunks.push(single);
                 continue;
             }
             let mut number = 0_usize;
             loop {
                 let last = format!("{base}@@{number}.{extension}");
-                if self.has(&last) {
+                if self.folder.has(&last) {
                     chunks.push(last);
                     break;
                 }
                 let next = format!("{base}@{number}.{extension}");
-                if !self.has(&next) {
-                    return Err(self.damaged(&format!("lacks its file {next:?} or {last:?}")));
+                if !self.folder.has(&next) {
+                    return Err(self
+                        .folder
+                        .damaged(&format!("lacks its file {next:?} or {last:?}")));
                 }
                 chunks.push(next);
                 number += 1;
@@ -243,11 +221,8 @@ impl Folder<'_> {
 
     fn layout(&self, stem: &str, options: &Options) -> Result<Layout> {
         let strange = || {
-            Error::failed(format!(
-                "{} has the rows of {stem} in a format that is not read",
-                self.path.display()
-            ))
-            .hint("dump again in MySQL Shell's default format")
+            let what = format!("has the rows of {stem} in a format that is not read");
+            self.folder.strange(&what).hint("dump again in MySQL Shell's default format")
         };
         let one = |text: &str| match text.as_bytes() {
             [] => Ok(None),

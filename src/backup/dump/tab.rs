@@ -15,16 +15,12 @@ use std::path::{Path, PathBuf};
 use memchr::memchr;
 
 use crate::backup::dump::mysql::Mysql;
-use crate::backup::dump::outfile::{Layout, rows_of};
+use crate::backup::dump::outfile::{Layout, NO_MARK, rows_of};
 use crate::backup::dump::tables::{Session, Tables};
 use crate::backup::file::unreadable;
 use crate::backup::text::Limits;
 use crate::backup::text::decompress::TextReader;
 use crate::error::Result;
-
-/// What is said of files of rows that end anyhow.
-pub(super) const NO_MARK: &str =
-    "the files of rows carry no end mark: one that was cut at a row's end goes unseen";
 
 /// The endings of a table's rows.
 const ENDS: [&str; 3] = ["txt", "txt.gz", "txt.zst"];

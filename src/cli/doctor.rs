@@ -10,8 +10,8 @@ use clap::Args;
 
 use crate::backup::detect::open_backup;
 use crate::cli::args::{Format, Sides};
-use crate::cli::sides::{backup_spec, open_live_side, resolve_sides};
-use crate::cli::{Context, block_on, resolve::Resolved};
+use crate::cli::sides::{backup_spec, resolve_sides};
+use crate::cli::{Context, block_on, connect, resolve::Resolved};
 use crate::error::{Error, Kind, Result};
 use crate::model::check::{Check, Outcome};
 use crate::model::table::TableKind;
@@ -109,7 +109,7 @@ async fn look_at_live(checks: &mut Checks, location: &str) {
     };
     // Before a connection is opened: closing the file would drop its locks.
     let header = path.map(|path| first_bytes(path, 20).unwrap_or_default());
-    let source = match open_live_side(location).await {
+    let source = match connect::live(location).await {
         Ok(source) => source,
         Err(e) => return checks.fail("live", &e),
     };

@@ -30,30 +30,36 @@ pub struct InitArgs {
 /// Writes the file; one that is there is left alone.
 pub fn run(context: &Context, args: &InitArgs) -> Result<u8> {
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(FILE));
-    let [live, backup] = [&args.live, &args.backup].map(|given| given.as_deref().map(kept));
+    let live = args.live.as_deref().map(|live| kept(live, PASSWORD));
+    let backup = args.backup.as_deref().map(|backup| kept(backup, BACKUP_PASSWORD));
     let text = template(live.as_deref(), backup.as_deref());
     let mut out = context.terminal.output(Some(&path))?;
     out.write_all(text.as_bytes())?;
     out.flush()?;
     if path.as_os_str() != "-" {
         context.terminal.say(&format!("wrote {}", path.display()));
-        if [&args.live, &args.backup].into_iter().flatten().any(|given| has_password(given)) {
-            context
-                .terminal
-                .say(&format!("the password was left out; it is taken from ${PASSWORD}"));
+        for (given, variable) in [(&args.live, PASSWORD), (&args.backup, BACKUP_PASSWORD)] {
+            if given.as_deref().is_some_and(has_password) {
+                context
+                    .terminal
+                    .say(&format!("the password was left out; it is taken from ${variable}"));
+            }
         }
         context.terminal.say("next: restorekit doctor");
     }
     Ok(0)
 }
 
-/// The variable that stands for a password in the file.
+/// The variable that stands for live's password in the file.
 const PASSWORD: &str = "RESTOREKIT_PASSWORD";
 
-/// What the file keeps of a location: no password.
-fn kept(location: &str) -> String {
+/// The variable that stands for the backup's.
+const BACKUP_PASSWORD: &str = "RESTOREKIT_BACKUP_PASSWORD";
+
+/// What the file keeps of a location: a variable where a password was.
+fn kept(location: &str, variable: &str) -> String {
     match has_password(location) {
-        true => redact(location).replace("***", &format!("${{{PASSWORD}}}")),
+        true => redact(location).replace("***", &format!("${{{variable}}}")),
         false => location.to_owned(),
     }
 }
@@ -107,7 +113,11 @@ mod tests {
 
     #[test]
     fn w2_a_password_is_named_and_not_written() {
-        let kept = kept("mysql://keeper:hunter2@db1/shop");
+        assert_eq!(
+            kept("mysql://keeper:other@db2/shop", BACKUP_PASSWORD),
+            "mysql://keeper:${RESTOREKIT_BACKUP_PASSWORD}@db2/shop"
+        );
+        let kept = kept("mysql://keeper:hunter2@db1/shop", PASSWORD);
         assert_eq!(kept, "mysql://keeper:${RESTOREKIT_PASSWORD}@db1/shop");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);

@@ -63,14 +63,14 @@ pub async fn open_resolved(
 ) -> Result<OpenSides> {
     // A live that is not there says so itself, before a backup is looked for by its name.
     if Location::parse(resolved.live()?)?.path().is_some_and(|path| !path.exists()) {
-        open_live_side(resolved.live()?).await?;
+        connect::live(resolved.live()?).await?;
     }
     // The backup first: telling what it is opens files, and closing a file drops the locks
     // that SQLite holds on it, should both be the same one.
     let most = flags.max_expanded_bytes;
     let tables = resolved.tables();
     let backup = open_backup_side(resolved.backup()?, resolved.live()?, tables, most).await?;
-    let live = open_live_side(resolved.live()?).await?;
+    let live = connect::live(resolved.live()?).await?;
     if let (Some(a), Some(b)) = (live.identity(), backup.identity())
         && a.same(&b)
     {
@@ -80,11 +80,6 @@ pub async fn open_resolved(
     let mount = Arc::new(Mount::new(Side { backup, live }, default_parallelism()).await?);
     let from = resolved.provenance(context.now());
     Ok(OpenSides { mount, resolved, from })
-}
-
-/// Opens live for reading.
-pub async fn open_live_side(location: &str) -> Result<Arc<dyn Source>> {
-    connect::live(location).await
 }
 
 /// What a backup's location means; `live` picks one of several databases in it.

@@ -7,9 +7,7 @@ use clap::Args;
 
 use crate::backup::manifest::MANIFEST;
 use crate::cli::args::Format;
-use crate::cli::connect::again;
-use crate::cli::sides::open_live_side;
-use crate::cli::{Context, block_on};
+use crate::cli::{Context, block_on, connect};
 use crate::error::{Kind, Result};
 use crate::report::{snapshots, verify as screen};
 use crate::snapshot::check::check;
@@ -50,8 +48,8 @@ async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> 
     };
     let operation = plan.operation().await?;
     let wrote = operation.as_ref().map_or(&plan.header().binding.target, |o| &o.target);
-    let location = args.live.clone().unwrap_or_else(|| again(context, wrote.location()));
-    let source = open_live_side(&location).await?;
+    let location = args.live.clone().unwrap_or_else(|| connect::again(context, wrote.location()));
+    let source = connect::live(&location).await?;
     let progress = context.terminal.progress();
     let elsewhere = args.live.is_some();
     let report = verify_operation(&plan, source.as_ref(), elsewhere, progress.as_ref()).await;

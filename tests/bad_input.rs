@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::common::{Run, Sandbox};
+use crate::common::{Run, Sandbox, files};
 
 /// A table of 500 rows, of which the backup has all and live lacks every tenth.
 struct Case {
@@ -85,22 +85,6 @@ impl Case {
         assert_eq!(plan["tables"][0]["insert"], 50, "{plan}");
         plan["file"].as_str().unwrap().to_owned()
     }
-}
-
-/// Every file and folder below a folder, with the bytes of files.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut all = BTreeMap::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            all.extend(files(&path));
-            all.insert(path, Vec::new());
-        } else {
-            let bytes = std::fs::read(&path).unwrap();
-            all.insert(path, bytes);
-        }
-    }
-    all
 }
 
 /// Says past the test harness that something could not be tried here.

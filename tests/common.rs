@@ -3,6 +3,7 @@
 
 pub mod mariadb;
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,19 @@ impl Sandbox {
         sqlite(&self.path(database), sql)
     }
 
+    /// `old.db` with a table `t` of the rows 1 to `rows`, and `live.db`, a copy of it.
+    pub fn numbered(&self, rows: u64) {
+        self.sqlite(
+            "old.db",
+            &format!(
+                "create table t (id integer primary key, v text);
+                 with recursive n (i) as (select 1 union all select i + 1 from n where i < {rows})
+                 insert into t select i, 'back' from n;"
+            ),
+        );
+        std::fs::copy(self.path("old.db"), self.path("live.db")).unwrap();
+    }
+
     /// Runs a script of SQL and of the shell's own commands.
     #[track_caller]
     pub fn sqlite_script(&self, database: &str, script: &str) {
@@ -90,6 +104,22 @@ impl Sandbox {
     pub fn dump(&self, database: &str) -> String {
         dump(&self.path(database))
     }
+}
+
+/// Every file and folder below a folder, with the bytes of files.
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+            all.insert(path, Vec::new());
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            all.insert(path, bytes);
+        }
+    }
+    all
 }
 
 /// What a run of the program gave.

@@ -9,15 +9,7 @@ const ROWS: u64 = 400;
 
 /// A plan of 400 batches for 400 missing rows.
 fn planned(sandbox: &Sandbox) -> String {
-    sandbox.sqlite(
-        "old.db",
-        &format!(
-            "create table t (id integer primary key, v text);
-             with recursive n (i) as (select 1 union all select i + 1 from n where i < {ROWS})
-             insert into t select i, 'back' from n;"
-        ),
-    );
-    std::fs::copy(sandbox.path("old.db"), sandbox.path("live.db")).unwrap();
+    sandbox.numbered(ROWS);
     sandbox.sqlite("live.db", "delete from t");
     let plan = sandbox.run(
         "restore --live live.db --backup old.db --table t --batch-size 1 --dry-run --format json",

@@ -204,7 +204,7 @@ fn every_example_of_the_help_works() {
     assert!(names.len() >= 17, "{names:?}");
     for name in std::iter::once("").chain(names) {
         let words = [name, "--help"].into_iter().filter(|w| !w.is_empty());
-        let text = Story::wide(words);
+        let text = help_page(words);
         let examples = text.split("Examples:\n").nth(1).unwrap_or_else(|| panic!("{name}: {text}"));
         let lines = examples_of(examples);
         assert!(!lines.is_empty(), "{name} has no example");
@@ -239,10 +239,8 @@ fn examples_of(page: &str) -> Vec<String> {
     lines
 }
 
-impl Story {
-    /// A help page, its lines unbroken.
-    fn wide<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-        let sandbox = Sandbox::new();
-        Run::of(sandbox.command(words).env("COLUMNS", "200").output().unwrap()).exits(0).stdout
-    }
+/// A help page, its lines unbroken.
+fn help_page<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let sandbox = Sandbox::new();
+    Run::of(sandbox.command(words).env("COLUMNS", "200").output().unwrap()).exits(0).stdout
 }

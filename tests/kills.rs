@@ -61,15 +61,7 @@ impl Case {
         let kind = if round.is_multiple_of(2) { Kind::Patch } else { Kind::Restore };
         let journal = if (round / 2).is_multiple_of(2) { "wal" } else { "delete" };
         let sandbox = Sandbox::in_memory();
-        sandbox.sqlite(
-            "old.db",
-            &format!(
-                "create table t (id integer primary key, v text);
-                 with recursive n (i) as (select 1 union all select i + 1 from n where i < {ROWS})
-                 insert into t select i, 'back' from n;"
-            ),
-        );
-        std::fs::copy(sandbox.path("old.db"), sandbox.path("live.db")).unwrap();
+        sandbox.numbered(ROWS as u64);
         let damage = match kind {
             Kind::Patch => "update t set v = 'stale'",
             Kind::Restore => "delete from t",

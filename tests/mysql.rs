@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::common::mariadb::{Database, Server};
-use crate::common::{Run, Sandbox};
+use crate::common::{Run, Sandbox, files};
 
 const TABLE: &str = "create table t(id int primary key, v varchar(20));
      insert into t values (1, 'a'), (2, 'b'), (3, 'c');";
@@ -33,16 +33,11 @@ fn run_with(sandbox: &Sandbox, name: &str, value: &str, arguments: &[&str]) -> R
 
 /// Everything that a run wrote anywhere: its output, its plans and remembered diffs.
 fn all_of(sandbox: &Sandbox, run: &Run) -> Vec<u8> {
-    fn walk(folder: &std::path::Path, all: &mut Vec<u8>) {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.path().is_dir() {
-                true => walk(&entry.path(), all),
-                false => all.extend(fs::read(entry.path()).unwrap()),
-            }
-        }
-    }
     let mut all = format!("{}{}", run.stdout, run.stderr).into_bytes();
-    walk(&sandbox.path("state"), &mut all);
+    let state = sandbox.path("state");
+    if state.exists() {
+        all.extend(files(&state).into_values().flatten());
+    }
     all
 }
 

@@ -1,18 +1,6 @@
 //! What the program tells of hostile data and of passwords, over all its commands.
 
-use std::path::{Path, PathBuf};
-
-use crate::common::{Run, Sandbox};
-
-/// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut all = Vec::new();
-    for path in entries.map(|e| e.unwrap().path()) {
-        if path.is_dir() { all.extend(files(&path)) } else { all.push(path) }
-    }
-    all
-}
+use crate::common::{Run, Sandbox, files};
 
 /// Fails when a text would steer a terminal, or turns its letters around.
 #[track_caller]
@@ -125,8 +113,7 @@ fn w2_a_password_is_told_nowhere_and_one_in_an_argument_is_warned_about() {
     }
     std::fs::remove_file(sandbox.path("restorekit.toml")).unwrap();
     check(sandbox.run(&format!("init --live {url}")), true, "init");
-    for file in files(&sandbox.path("")) {
-        let bytes = std::fs::read(&file).unwrap();
+    for (file, bytes) in files(&sandbox.path("")) {
         assert!(
             !bytes.windows(7).any(|w| w == b"hunter2"),
             "a password was left in {}",

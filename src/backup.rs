@@ -1,8 +1,10 @@
 //! Backups as files: one file a format; `detect` knows the signs.
 //!
 //! Every format ends as tables of Parquet files in [`files`]: Parquet is read as it lies,
-//! text formats are staged as Parquet once. A SQLite file is read by its engine.
+//! text formats are staged as Parquet once. A SQLite file is read by its engine, as a server is;
+//! [`database`] makes live's columns of either.
 
+pub mod database;
 pub mod detect;
 pub mod dress;
 pub mod dump;

@@ -1,6 +1,7 @@
 //! The one test binary: what needs the whole program or real files of other tools. Each
 //! module's own tests stand with the module.
 
+mod across;
 mod bad_input;
 mod chinook;
 #[allow(dead_code, unreachable_pub)]

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
+use crate::backup::database::Database;
 use crate::backup::dump::signs::{self, DumpKind};
 use crate::backup::dump::{Dump, DumpSpec, Wanted};
 use crate::backup::file::{regular, unreadable};
@@ -153,7 +154,8 @@ impl Layout {
 /// Opens a backup.
 pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
     if let Some(url) = spec.server() {
-        return registry::open_backup(url, spec.parallelism.max(1)).await;
+        let server = registry::open_backup(url, spec.parallelism.max(1)).await?;
+        return Ok(Arc::new(Database::new(server)));
     }
     let found = find(spec).await?;
     open(found, spec).await

@@ -1,5 +1,5 @@
-//! In what dress a table's file holds its values, and taking it off: a batch of the file
-//! becomes a batch of live's columns.
+//! In what dress a backup holds a table's values, and taking it off: a batch of the file or
+//! database becomes a batch of live's columns.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub enum Dress {
     Foreign,
     /// Tagged cells of a text format ([`crate::fit::cell`]).
     Staged(FileHabits),
-    /// Carriers of a snapshot of ours, with misfits in the EXACT column.
+    /// Carriers of a snapshot of ours or of a database, with misfits in the EXACT column.
     Own(Box<TableSchema>),
 }
 
@@ -132,8 +132,8 @@ fn misfits_by_column(
     for (row, cells) in exact.iter().enumerate() {
         for cell in exact_cells(cells.unwrap_or_default()) {
             let (name, value) = cell?;
-            if let Some(index) = pairs.iter().position(|pair| pair.file == name) {
-                misfits[index].push((row, value.to_owned()));
+            for (misfits, _) in misfits.iter_mut().zip(pairs).filter(|(_, p)| p.file == name) {
+                misfits.push((row, value.to_owned()));
             }
         }
     }

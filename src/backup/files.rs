@@ -307,7 +307,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn part(range: &KeyRange) -> String {
+pub(crate) fn part(range: &KeyRange) -> String {
     format!("{:?}..{:?}", range.lower, range.upper)
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::backup::database::Database;
 use crate::error::{Error, Result};
 use crate::registry;
 use crate::source::Source;
@@ -15,5 +16,5 @@ pub async fn open(path: &Path, parallelism: usize) -> Result<Arc<dyn Source>> {
     let path = path
         .to_str()
         .ok_or_else(|| Error::usage(format!("the path {} is not UTF-8", path.display())))?;
-    registry::open_backup(path, parallelism).await
+    Ok(Arc::new(Database::new(registry::open_backup(path, parallelism).await?)))
 }

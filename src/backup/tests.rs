@@ -1,5 +1,6 @@
 //! Backups in files, read as a source: real files in temporary folders.
 
+mod databases;
 mod detect;
 mod dumps;
 mod fixtures;

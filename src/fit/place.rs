@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
 use crate::error::{Error, Result};
 use crate::fit::carry::{Carried, CarrierBuilder};
 use crate::fit::notes::{Habit, Tally};
@@ -20,20 +23,33 @@ pub struct Place<'a> {
     pub tally: &'a mut Tally,
 }
 
-/// The numbers of an array's rows in the file, counted from 0.
+/// Which rows an array's rows are: their numbers in the file, counted from 0, or their keys.
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
     /// Consecutive from this one on.
     From(u64),
     /// These.
     At(&'a [u64]),
+    /// Rows of a database, told by their cells in these columns of the batch.
+    Keyed(&'a RecordBatch, &'a [usize]),
 }
 
 impl Rows<'_> {
-    fn number(self, row: usize) -> Option<u64> {
+    /// Which row it is, in an error's words.
+    fn words(self, row: usize) -> Option<String> {
         match self {
-            Rows::From(first) => Some(first + row as u64),
-            Rows::At(rows) => rows.get(row).copied(),
+            Rows::From(first) => Some(format!("row {}", first + row as u64 + 1)),
+            Rows::At(rows) => rows.get(row).map(|number| format!("row {}", number + 1)),
+            Rows::Keyed(batch, key) => {
+                let options = FormatOptions::default().with_null("NULL");
+                let cells = key.iter().map(|column| {
+                    let cells = ArrayFormatter::try_new(batch.column(*column), &options).ok()?;
+                    let name = batch.schema_ref().field(*column).name();
+                    Some(format!("{name} {}", cells.value(row).to_string().escape_debug()))
+                });
+                let cells = cells.collect::<Option<Vec<String>>>()?;
+                (!cells.is_empty()).then(|| format!("the row with {}", cells.join(", ")))
+            }
         }
     }
 }
@@ -72,7 +88,7 @@ impl Place<'_> {
 
     /// The error for a value that live's column can't hold exactly.
     pub fn unfit(&self, row: usize, found: impl Display) -> Error {
-        let row = self.rows.number(row).map(|n| format!(" in row {}", n + 1));
+        let row = self.rows.words(row).map(|row| format!(" in {row}"));
         self.refusal(&row.unwrap_or_default(), found)
     }
 
@@ -89,7 +105,7 @@ impl Place<'_> {
             if column.declared.is_empty() { "no declared type" } else { &column.declared },
             expected(column),
         ))
-        .hint(format!("leave the column out: --ignore {}", column.name))
+        .hint(format!("compare without the column: --ignore {}", column.name))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::fit::given::Givens;
 use crate::fit::loose;
 use crate::fit::place::Place;
 use crate::fit::strict::{self, Door, Fitter};
-use crate::model::table::{Affinity, Carrier, Column};
+use crate::model::table::{Affinity, Carrier, Collation, Column};
 use crate::model::value::{ValueRef, carried};
 
 /// True when every value of a column `then` is a value of `live` as it is.
@@ -49,16 +49,40 @@ pub fn fit(then: &Column, given: Carried, place: &mut Place<'_>) -> Result<Carri
     })
 }
 
+/// True when the values of two columns are told apart, and lie in the order of their carriers,
+/// on both sides alike, however they were fitted: rows that come in the order of `then` come in
+/// the order of `live`, and a value of `live` can be looked for in `then`.
+pub fn keeps_order(then: &Column, live: &Column) -> bool {
+    let bytes = matches!(live.collation, Collation::Binary | Collation::Coarse(_));
+    is_same(then, live)
+        || takes_as_is(live)
+            && match (then.carrier, live.carrier) {
+                (Carrier::Int | Carrier::Unsigned, Carrier::Int | Carrier::Unsigned)
+                | (Carrier::Blob, Carrier::Blob) => true,
+                (Carrier::Text, Carrier::Text) => bytes,
+                _ => false,
+            }
+}
+
 /// True when SQLite stores the values of another engine's column, where they fit its
 /// carrier, as they are.
 fn is_kept(then: &Column, live: &Column) -> bool {
     then.affinity.is_strict()
         && then.carrier == live.carrier
         && !strict::holds(live)
-        && match live.carrier {
-            Carrier::Int => !matches!(live.affinity, Affinity::Text | Affinity::Real),
-            Carrier::Text => matches!(live.affinity, Affinity::Text | Affinity::Blob),
-            Carrier::Blob => true,
-            _ => false,
-        }
+        && takes_as_is(live)
+}
+
+/// True for a column whose values of the carrier's kind are the values that it was given, or
+/// refused.
+fn takes_as_is(live: &Column) -> bool {
+    if strict::holds(live) {
+        return Fitter::new(live).takes_as_is();
+    }
+    match live.carrier {
+        Carrier::Int => !matches!(live.affinity, Affinity::Text | Affinity::Real),
+        Carrier::Text => matches!(live.affinity, Affinity::Text | Affinity::Blob),
+        Carrier::Blob => true,
+        _ => false,
+    }
 }

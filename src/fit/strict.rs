@@ -107,6 +107,17 @@ impl Fitter {
         matches!(self.shape, Shape::Moment(_))
     }
 
+    /// True when an integer, text or bytes given to a column of such are its value as they
+    /// are, or refused.
+    pub(crate) fn takes_as_is(&self) -> bool {
+        match &self.shape {
+            Shape::Integer(_) => true,
+            Shape::Text(texts) => texts.passes().is_some(),
+            Shape::Blob(blobs) => !blobs.filled,
+            _ => false,
+        }
+    }
+
     /// The column's value for a given one.
     pub(crate) fn value<'a>(
         &self,

@@ -6,7 +6,7 @@
 mod cells;
 mod exact;
 
-pub use cells::{Cells, carried};
+pub use cells::{Cells, carried, collated};
 pub use exact::{EXACT, exact_cells, push_exact};
 
 use serde::{Deserialize, Serialize};

@@ -9,8 +9,8 @@ use arrow::compute::filter_record_batch;
 use crate::error::Result;
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::table::{Column, ForeignKey, TableName, TableSchema};
-use crate::model::value::{Value, ValueRef};
-use crate::plan::lookup::{Rows, collated, find};
+use crate::model::value::{Value, ValueRef, collated};
+use crate::plan::lookup::{Rows, find};
 use crate::source::Source;
 
 /// Which rows of a table a plan will have written: their tuples by the columns that a

@@ -8,7 +8,7 @@ use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 
 use crate::error::Result;
 use crate::model::table::{Column, TableName, scan_schema};
-use crate::model::value::{Cells, EXACT, Value, ValueRef, push_exact};
+use crate::model::value::{Cells, EXACT, Value, collated};
 use crate::source::Source;
 
 /// A batch of rows whose columns and EXACT follow [`scan_schema`].
@@ -38,23 +38,6 @@ impl<'a> Rows<'a> {
         let cells = self.cells(names)?;
         (0..cells.width()).map(|c| Ok(cells.get(row, c)?.to_owned())).collect()
     }
-}
-
-/// A tuple's bytes under the collations of `columns`; `None` when a cell is NULL, since
-/// NULL equals nothing in a unique index or a reference.
-pub fn collated(cells: &Cells<'_>, row: usize, columns: &[Column]) -> Result<Option<Vec<u8>>> {
-    let mut bytes = Vec::with_capacity(16 * columns.len());
-    for (index, column) in columns.iter().enumerate() {
-        match cells.get(row, index)? {
-            ValueRef::Null => return Ok(None),
-            ValueRef::Text(text) => {
-                let normal = column.collation.normalise(text);
-                push_exact(&mut bytes, "", ValueRef::Text(&normal));
-            }
-            value => push_exact(&mut bytes, "", value),
-        }
-    }
-    Ok(Some(bytes))
 }
 
 /// Finds on `source` the rows of `table` whose columns `theirs` hold the tuples that

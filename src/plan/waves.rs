@@ -8,8 +8,9 @@ use arrow::compute::take_record_batch;
 
 use crate::error::Result;
 use crate::model::table::{Column, TableSchema};
+use crate::model::value::collated;
 use crate::plan::checks::{Planned, orphans};
-use crate::plan::lookup::{Rows, collated};
+use crate::plan::lookup::Rows;
 use crate::source::Source;
 
 /// The rows in an order in which every parent comes first, and those whose parent is

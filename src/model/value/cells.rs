@@ -8,7 +8,7 @@ use arrow::datatypes::{
 
 use crate::error::{Error, Result};
 use crate::model::table::{Carrier, Column};
-use crate::model::value::{EXACT, ValueRef, exact_cells, stands_for_integer};
+use crate::model::value::{EXACT, ValueRef, exact_cells, push_exact, stands_for_integer};
 
 /// Reads cells of a batch whose columns travel in known carriers, misfits included.
 #[derive(Debug)]
@@ -71,6 +71,23 @@ impl<'a> Cells<'a> {
         }
         Ok(ValueRef::Null)
     }
+}
+
+/// A tuple's bytes under the collations of `columns`; `None` when a cell is NULL, since
+/// NULL equals nothing in a unique index or a reference.
+pub fn collated(cells: &Cells<'_>, row: usize, columns: &[Column]) -> Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::with_capacity(16 * columns.len());
+    for (index, column) in columns.iter().enumerate() {
+        match cells.get(row, index)? {
+            ValueRef::Null => return Ok(None),
+            ValueRef::Text(text) => {
+                let normal = column.collation.normalise(text);
+                push_exact(&mut bytes, "", ValueRef::Text(&normal));
+            }
+            value => push_exact(&mut bytes, "", value),
+        }
+    }
+    Ok(Some(bytes))
 }
 
 fn missing_field(field: &str) -> Error {

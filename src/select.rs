@@ -3,10 +3,10 @@
 //! `live.x` and `backup.x` name a side; a bare `x` means live for rows in both, and the
 //! backup for missing rows. DataFusion evaluates the predicate on change batches, so its
 //! words, functions and three values are those of DataFusion's SQL. What people write
-//! about booleans and moments is fitted to how the engine stores them (`rewrite`), and
-//! a whitelisted part of it is given to the source, which then reads less (`pushdown`).
+//! about booleans and moments is fitted to how the engine stores them (`rewrite`, `literal`),
+//! and a whitelisted part of it is given to the source, which then reads less.
 
-mod pushdown;
+mod literal;
 mod rewrite;
 
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use arrow::array::{
 use arrow::compute::kernels::zip::zip;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt8Type};
 use datafusion::common::DFSchema;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::prelude::SessionContext;
-use datafusion::sql::sqlparser::ast::Expr;
 
 use crate::error::{Error, Result};
 use crate::model::change::{CHANGE, Change, side_field};
@@ -27,6 +27,7 @@ use crate::model::filter::Filter;
 use crate::model::side::{Side, Which};
 use crate::model::table::{Column, TableSchema};
 use crate::model::value::{EXACT, exact_cells};
+use crate::mount::pushdown::to_filter;
 
 /// Where a name in a predicate points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,8 @@ impl Named {
 #[derive(Clone, Debug)]
 pub struct Predicate {
     sql: String,
-    tree: Expr,
+    /// The condition over the fields of the evaluated batch.
+    condition: Expr,
     names: Vec<Named>,
     compiled: Arc<dyn PhysicalExpr>,
     schema: SchemaRef,
@@ -84,7 +86,6 @@ impl Predicate {
         let mut parsed = parsed;
         let names = rewrite::resolve(&mut parsed.expr, schema)?;
         rewrite::fit(&mut parsed.expr, &names);
-        let tree = parsed.expr.clone();
         let fields =
             names.iter().map(|n| Field::new(n.field(), n.column.carrier.data_type(), true));
         let fields: Vec<Field> = fields.collect();
@@ -93,12 +94,15 @@ impl Predicate {
         let expr = state
             .create_logical_expr_from_sql_expr(parsed, &named)
             .map_err(|e| unreadable(sql, e))?;
-        let compiled = state.create_physical_expr(expr, &named).map_err(|e| unreadable(sql, e))?;
+        let condition = literal::typed(expr, &|field| find(&names, field))?;
+        let compiled = state
+            .create_physical_expr(condition.clone(), &named)
+            .map_err(|e| unreadable(sql, e))?;
         if compiled.data_type(&evaluated)? != DataType::Boolean {
             return Err(Error::usage(format!("--where {sql:?} is no condition"))
                 .hint("compare something: --where \"active = false\""));
         }
-        Ok(Self { sql: sql.into(), tree, names, compiled, schema: evaluated })
+        Ok(Self { sql: sql.into(), condition, names, compiled, schema: evaluated })
     }
 
     /// The predicate as it was written.
@@ -138,8 +142,8 @@ impl Predicate {
     /// looked for; `None` when there is none.
     pub fn pushdown(&self, which: Which, change: Change) -> Option<Filter> {
         let bare = if change == Change::Missing { Which::Backup } else { Which::Live };
-        pushdown::filter(&self.tree, &|field| {
-            let named = self.names.iter().find(|n| n.field() == field)?;
+        to_filter(&self.condition, &|field| {
+            let named = self.names.iter().find(|n| n.field() == field.name)?;
             let here = match named.place {
                 Place::Named(place) => place == which,
                 Place::Bare => bare == which,
@@ -192,6 +196,10 @@ impl Predicate {
         }
         Ok(odd)
     }
+}
+
+fn find<'a>(names: &'a [Named], field: &str) -> Option<&'a Column> {
+    names.iter().find(|named| named.field() == field).map(|named| &named.column)
 }
 
 fn unreadable(sql: &str, e: datafusion::error::DataFusionError) -> Error {

@@ -6,6 +6,7 @@ use arrow::array::{Array, Decimal128Array};
 use crate::error::Result;
 use crate::fit::carry::Carried;
 use crate::fit::place::Place;
+use crate::fit::strict;
 use crate::model::table::{Affinity, Carrier, Column};
 use crate::model::value::ValueRef;
 
@@ -16,6 +17,17 @@ const TENS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
+
+/// A numeral's digits and how many of them stand behind the point; `None` for what is no
+/// numeral, and for more digits than 38.
+pub fn read(numeral: &str) -> Option<(i128, i8)> {
+    strict::decimal(numeral.as_bytes())
+}
+
+/// `digits` of `scale` as digits of the scale `wanted`; `None` when some would be cut.
+pub fn rescaled(digits: i128, scale: i8, wanted: i8) -> Option<i128> {
+    strict::rescaled(digits, scale.into(), wanted.into())
+}
 
 /// Fits decimals of this scale: into a text column as their text, with all digits of the
 /// scale; into others as the number.

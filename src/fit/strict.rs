@@ -35,6 +35,8 @@ use crate::fit::strict::decimal::Decimals;
 use crate::fit::strict::declared::Declared;
 use crate::fit::strict::moment::Moments;
 use crate::fit::strict::number::Integers;
+pub(crate) use crate::fit::strict::number::rescaled;
+use crate::fit::strict::numeral::Numeral;
 use crate::fit::strict::real::Reals;
 use crate::fit::strict::text::Texts;
 use crate::model::table::{Carrier, Column};
@@ -55,6 +57,14 @@ pub(crate) fn holds(column: &Column) -> bool {
         Carrier::Int | Carrier::Real | Carrier::Number | Carrier::Text | Carrier::Blob
     );
     typed || column.affinity.is_strict()
+}
+
+/// A numeral's digits and how many of them stand behind the point; `None` for what is none,
+/// and for more than 38 of them.
+pub(crate) fn decimal(text: &[u8]) -> Option<(i128, i8)> {
+    let numeral = Numeral::parse(text)?;
+    let scale = i8::try_from(numeral.scale()).ok()?;
+    Some((numeral.scaled(scale.into())?, scale))
 }
 
 /// Fits values into one column.

@@ -11,7 +11,8 @@ pub enum Filter {
     And(Vec<Filter>),
     /// At least one holds.
     Or(Vec<Filter>),
-    /// The column compares so with a number, text or blob that is not NULL.
+    /// The column compares so with a value of its own carrier that is not NULL: any integer or
+    /// real with a column of reals.
     Compare {
         /// The column's name.
         column: String,

@@ -152,6 +152,15 @@ fn number_cmp(a: &Value, b: &Value) -> Option<Ordering> {
         (Value::Real(a), Value::Int(b)) => a.partial_cmp(&(*b as f64)),
         (Value::Real(a), Value::Real(b)) => a.partial_cmp(b),
         (Value::Text(a), Value::Text(b)) | (Value::Blob(a), Value::Blob(b)) => Some(a.cmp(b)),
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        (Value::Date(a), Value::Date(b)) => Some(a.cmp(b)),
+        (Value::Stamp(a), Value::Stamp(b)) | (Value::Instant(a), Value::Instant(b)) => {
+            Some(a.cmp(b))
+        }
+        (Value::Decimal(a, _), Value::Decimal(b, _)) => Some(a.cmp(b)),
+        (Value::Unsigned(a), Value::Unsigned(b)) => Some(a.cmp(b)),
+        (Value::Int(_), Value::Unsigned(_)) => Some(Ordering::Less),
+        (Value::Unsigned(_), Value::Int(_)) => Some(Ordering::Greater),
         _ => None,
     }
 }

@@ -6,9 +6,10 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::{Between, BinaryExpr, InList};
 use datafusion::logical_expr::{Expr, Operator};
 
+use crate::fit::decimal::rescaled;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::table::{Carrier, Collation, Column};
-use crate::model::value::Value;
+use crate::model::value::{Value, ValueRef, fits};
 
 /// Finds the column that an expression's column means; `None` keeps it from being pushed.
 pub type Resolve<'a> = &'a dyn Fn(&datafusion::common::Column) -> Option<&'a Column>;
@@ -57,6 +58,12 @@ pub fn to_filter(expr: &Expr, resolve: Resolve<'_>) -> Option<Filter> {
             let values = values.collect::<Option<Vec<_>>>()?;
             Some(Filter::In { column: column.name.clone(), values })
         }
+        Expr::Column(c) => truth(resolve(c)?, true),
+        Expr::Not(inner) | Expr::IsFalse(inner) => match inner.as_ref() {
+            Expr::Column(c) => truth(resolve(c)?, false),
+            _ => None,
+        },
+        Expr::IsTrue(inner) => to_filter(inner, resolve),
         Expr::IsNull(inner) => match inner.as_ref() {
             Expr::Column(c) => Some(Filter::IsNull(resolve(c)?.name.clone())),
             _ => None,
@@ -70,7 +77,23 @@ pub fn to_filter(expr: &Expr, resolve: Resolve<'_>) -> Option<Filter> {
 }
 
 fn compare(column: &Column, op: Comparison, value: &ScalarValue) -> Option<Filter> {
-    Some(Filter::Compare { column: column.name.clone(), op, value: literal(column, value)? })
+    let value = literal(column, value)?;
+    // An engine orders text by its collation, and has no order of truth values.
+    let ordered = match value {
+        Value::Text(_) => column.collation == Collation::Binary,
+        Value::Bool(_) => false,
+        _ => true,
+    };
+    (ordered || op == Comparison::Eq).then(|| Filter::Compare {
+        column: column.name.clone(),
+        op,
+        value,
+    })
+}
+
+/// A column of truth values where a condition is expected.
+fn truth(column: &Column, is: bool) -> Option<Filter> {
+    compare(column, Comparison::Eq, &ScalarValue::Boolean(Some(is)))
 }
 
 fn comparison(op: Operator) -> Option<Comparison> {
@@ -94,8 +117,8 @@ fn mirrored(op: Comparison) -> Comparison {
     }
 }
 
-/// A literal of the column's own kind; text only under byte order, since an engine would
-/// compare it by the column's collation.
+/// A literal of the column's own kind. Text that is equal by its bytes is equal by any
+/// collation.
 fn literal(column: &Column, value: &ScalarValue) -> Option<Value> {
     let value = match value {
         ScalarValue::Int8(Some(i)) => Value::Int((*i).into()),
@@ -105,7 +128,7 @@ fn literal(column: &Column, value: &ScalarValue) -> Option<Value> {
         ScalarValue::UInt8(Some(i)) => Value::Int((*i).into()),
         ScalarValue::UInt16(Some(i)) => Value::Int((*i).into()),
         ScalarValue::UInt32(Some(i)) => Value::Int((*i).into()),
-        ScalarValue::UInt64(Some(i)) => Value::Int(i64::try_from(*i).ok()?),
+        ScalarValue::UInt64(Some(i)) => ValueRef::unsigned(*i).to_owned(),
         ScalarValue::Float64(Some(r)) if r.is_finite() => Value::Real(*r),
         ScalarValue::Utf8(Some(text))
         | ScalarValue::LargeUtf8(Some(text))
@@ -113,14 +136,25 @@ fn literal(column: &Column, value: &ScalarValue) -> Option<Value> {
         ScalarValue::Binary(Some(bytes))
         | ScalarValue::LargeBinary(Some(bytes))
         | ScalarValue::BinaryView(Some(bytes)) => Value::Blob(bytes.clone()),
+        ScalarValue::Boolean(Some(truth)) => Value::Bool(*truth),
+        ScalarValue::Date32(Some(day)) => Value::Date(*day),
+        ScalarValue::TimestampMicrosecond(Some(micros), None) => Value::Stamp(*micros),
+        ScalarValue::TimestampMicrosecond(Some(micros), Some(zone)) if **zone == *"UTC" => {
+            Value::Instant(*micros)
+        }
+        ScalarValue::Decimal128(Some(digits), _, scale) => match column.carrier {
+            Carrier::Decimal { scale: held, .. } => {
+                Value::Decimal(rescaled(*digits, *scale, held)?, held)
+            }
+            _ => return None,
+        },
         _ => return None,
     };
     let alike = match (&value, column.carrier) {
-        (Value::Int(_), Carrier::Int | Carrier::Number | Carrier::Real)
-        | (Value::Real(_), Carrier::Number | Carrier::Real)
-        | (Value::Blob(_), Carrier::Blob) => true,
-        (Value::Text(_), Carrier::Text) => column.collation == Collation::Binary,
-        _ => false,
+        (Value::Int(_), Carrier::Number | Carrier::Real)
+        | (Value::Real(_), Carrier::Number | Carrier::Real) => true,
+        (_, Carrier::Number | Carrier::Real) => false,
+        (value, carrier) => fits(value.as_ref(), carrier),
     };
     alike.then_some(value)
 }

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Ident, UnaryOperator, Value, visit_expressions_mut,
 };
 
+use super::literal::decimal;
 use super::{Named, Place};
 use crate::error::{Error, Result};
 use crate::fit::moment::parse;
@@ -164,6 +165,12 @@ fn literal(expr: &mut Expr, column: Option<&Column>) {
             {
                 *expr = number(if truth { "1" } else { "0" });
             }
+            // As text its digits stay as they were written; `literal` makes a decimal of it.
+            if let (Carrier::Decimal { .. }, Some(digits)) = (column.carrier, numeral(expr))
+                && decimal(&digits).is_some()
+            {
+                *expr = Expr::value(Value::SingleQuotedString(digits));
+            }
         }
         Carrier::Text => {
             let Some(text) = text(expr) else { return };
@@ -181,9 +188,23 @@ fn literal(expr: &mut Expr, column: Option<&Column>) {
                 *expr = Expr::value(Value::Boolean(digits == "1"));
             }
         }
-        // DataFusion takes a text for the date or moment that it writes.
+        // `literal` makes a date or moment of a text.
         Carrier::Date | Carrier::Stamp | Carrier::Instant => {}
         Carrier::Blob => {}
+    }
+}
+
+/// The digits of a number, with its sign.
+fn numeral(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => Some(digits.clone()),
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => {
+            numeral(expr).map(|digits| format!("-{digits}"))
+        }
+        _ => None,
     }
 }
 
@@ -202,9 +223,7 @@ fn text(expr: &Expr) -> Option<String> {
 
 /// A date or moment in live's form; one with an offset is taken to UTC first.
 fn in_form(text: &str, form: &TimeForm) -> Option<String> {
-    let mut parsed = parse(text.as_bytes())?;
-    parsed.moment.seconds -= i64::from(parsed.offset.unwrap_or(0)) * 60;
     let mut out = Vec::new();
-    parsed.moment.write(form, &mut out)?;
+    parse(text.as_bytes())?.utc().write(form, &mut out)?;
     String::from_utf8(out).ok()
 }

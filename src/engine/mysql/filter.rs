@@ -4,10 +4,13 @@
 //! otherwise is left out, and a text's equality is asked for by its own collation, for which
 //! equal bytes are equal.
 
+use std::ops::Range;
+
 use crate::engine::mysql::catalogue::{Table, TableColumn};
 use crate::engine::mysql::query::Query;
 use crate::engine::mysql::session::quote;
 use crate::engine::mysql::types::Form;
+use crate::model::calendar::DAY_MICROS;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::table::Column;
 use crate::model::value::Value;
@@ -44,8 +47,8 @@ impl Translator<'_> {
             }
             Filter::Compare { column, op, value } => {
                 let column = self.comparable(column, *op, value)?;
-                let op = op.sql(value);
-                out.sql.push_str(&format!("{} {op} {}", quote(&column.name), column.parameter()));
+                let condition = format!("{} {}", op.sql(value), parameter(column));
+                out.sql.push_str(&with_misfits(column, &condition));
                 out.parameters.push(value.clone());
                 Some(())
             }
@@ -55,8 +58,8 @@ impl Translator<'_> {
                     here = Some(self.comparable(column, Comparison::Eq, value)?);
                 }
                 let column = here?;
-                let parameters = vec![column.parameter(); values.len()].join(", ");
-                out.sql.push_str(&format!("{} in ({parameters})", quote(&column.name)));
+                let parameters = vec![parameter(column); values.len()].join(", ");
+                out.sql.push_str(&with_misfits(column, &format!("in ({parameters})")));
                 out.parameters.extend(values.iter().cloned());
                 Some(())
             }
@@ -70,8 +73,15 @@ impl Translator<'_> {
         let column = self.own(name)?;
         let alike = match (column.form, value) {
             (Form::Int { .. } | Form::Float | Form::Double, Value::Int(_) | Value::Real(_))
+            | (Form::Int { .. } | Form::Bit(2..), Value::Unsigned(_))
             | (Form::Bit(2..), Value::Int(_))
-            | (Form::Bytes, Value::Blob(_)) => true,
+            | (Form::Bytes, Value::Blob(_))
+            | (Form::Bit(1), Value::Bool(_))
+            | (Form::Decimal { precision: ..=38, .. }, Value::Decimal(..)) => true,
+            (Form::Date, Value::Date(day)) => YEARS.contains(&(i64::from(*day) * DAY_MICROS)),
+            (Form::Stamp, Value::Stamp(micros)) | (Form::Instant, Value::Instant(micros)) => {
+                YEARS.contains(micros)
+            }
             (Form::Text, Value::Text(_)) => op == Comparison::Eq && column.charset.is_some(),
             _ => false,
         };
@@ -94,6 +104,31 @@ impl Translator<'_> {
         }
         out.sql.push_str(&format!("{} {is}", quote(&column.name)));
         Some(())
+    }
+}
+
+/// Microseconds of the years 1 to 9999, which the server's dates have.
+const YEARS: Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
+/// A moment is compared as one of six digits, whatever the column's digits are.
+fn parameter(column: &TableColumn) -> String {
+    match column.form {
+        Form::Date => "cast(? as date)".to_owned(),
+        Form::Stamp | Form::Instant => "cast(? as datetime(6))".to_owned(),
+        _ => column.parameter(),
+    }
+}
+
+/// A condition on a column, or on what stands beside its carrier: a date that the calendar
+/// does not have fits no predicate, and is counted as such, so its row is kept.
+fn with_misfits(column: &TableColumn, condition: &str) -> String {
+    let name = quote(&column.name);
+    match column.form {
+        Form::Date | Form::Stamp | Form::Instant => format!(
+            "({name} {condition} or year({name}) = 0 or month({name}) = 0 \
+             or dayofmonth({name}) not between 1 and 28)"
+        ),
+        _ => format!("{name} {condition}"),
     }
 }
 

@@ -121,7 +121,7 @@ fn integral(r: f64, most: i128) -> Result<i128, String> {
 }
 
 /// `digits` of `scale` as digits of the scale `wanted`; `None` when some would be cut.
-pub(super) fn rescaled(digits: i128, scale: i32, wanted: i32) -> Option<i128> {
+pub(crate) fn rescaled(digits: i128, scale: i32, wanted: i32) -> Option<i128> {
     if digits == 0 {
         return Some(0);
     }

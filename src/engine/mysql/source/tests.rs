@@ -7,7 +7,8 @@ use crate::engine::mysql::open::source;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::side::Which;
 use crate::model::table::{Carrier, Collation, Column, TableName, TableSchema};
-use crate::model::value::{Cells, EXACT, Value};
+use crate::model::value::{Cells, EXACT, Value, fits};
+use crate::mount::memory::compare;
 use crate::source::{KeyRange, Scan, Source};
 
 #[path = "../../../../tests/common/mariadb.rs"]
@@ -41,6 +42,20 @@ fn whole(schema: &TableSchema) -> Scan {
         range: KeyRange::default(),
         filter: None,
     }
+}
+
+/// The rows of some batches.
+fn cells(batches: &[RecordBatch], columns: &[Column]) -> Vec<Vec<Value>> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let cells = Cells::of(batch, columns).unwrap();
+        for row in 0..batch.num_rows() {
+            rows.push(
+                (0..columns.len()).map(|at| cells.get(row, at).unwrap().to_owned()).collect(),
+            );
+        }
+    }
+    rows
 }
 
 /// The cells of a batch as short words.
@@ -208,6 +223,96 @@ async fn a_negative_zero_is_not_lost_to_a_pushed_comparison() {
         let rows = words(&scanned(source.as_ref(), request).await, &t.columns);
         let ids: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
         assert_eq!(ids, kept, "{op:?}");
+    }
+    source.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn t12_t20_a_pushed_comparison_keeps_every_row_that_matches_or_cannot_be_judged() {
+    let database = Database::with(
+        "set sql_mode = 'ALLOW_INVALID_DATES';
+         create table t(id int primary key auto_increment, flag bit(1), day date, at datetime(3),
+            ts timestamp(6) null, price decimal(10,2), big bigint unsigned);
+         insert into t(flag, day, at, ts, price, big) values
+            (1, '2024-02-29', '2024-02-29 10:00:00.5', '2024-02-29 10:00:00.5', 0.99, 0),
+            (0, '1000-01-01', '1000-01-01', '1970-01-01 00:00:01', -0.01, 18446744073709551615),
+            (0, '9999-12-31', '9999-12-31 23:59:59.999', '2038-01-19 03:14:07', 99999999.99, 9223372036854775808),
+            (1, '2024-03-01', '2024-03-01', '2024-03-31 01:00:00', 0, 9223372036854775807),
+            (1, '2024-10-27', '2024-10-27 01:30:00', '2024-10-27 01:30:00', -99999999.99, 5),
+            (null, null, null, null, null, null),
+            (0, '0000-00-00', '0000-00-00', '0000-00-00', 1, 1),
+            (1, '2024-00-10', '2024-00-10 10:00:00', '2024-01-01', 1, 1),
+            (1, '2024-02-31', '2024-02-31 10:00:00', '2024-01-02', 1, 1),
+            (1, '0000-05-05', '0000-05-05 10:00:00', '2024-01-03', 1, 1);",
+    );
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    let all = cells(&scanned(source.as_ref(), whole(&t)).await, &t.columns);
+    let seconds = |text: &str| crate::fit::moment::parse(text.as_bytes()).unwrap().utc();
+    let micros = |text: &str| seconds(text).micros().unwrap();
+    let moments = [
+        "1970-01-01",
+        "1900-01-01",
+        "2024-02-29 10:00:00.499999",
+        "2024-02-29 10:00:00.5",
+        "9999-12-31 23:59:59.999999",
+        "2024-03-31 01:00:00",
+        "0001-01-01",
+        "2038-01-19 03:14:08",
+    ];
+    let days = ["2024-02-29", "1000-01-01", "9999-12-31", "0001-01-01"];
+    let literals: [(&str, Vec<Value>); 6] = [
+        ("flag", vec![Value::Bool(true), Value::Bool(false)]),
+        ("day", days.map(|d| Value::Date((seconds(d).seconds / 86_400) as i32)).to_vec()),
+        ("at", moments.map(|m| Value::Stamp(micros(m))).to_vec()),
+        ("ts", moments.map(|m| Value::Instant(micros(m))).to_vec()),
+        ("price", [0, -1, 99, 9_999_999_999].map(|d| Value::Decimal(d, 2)).to_vec()),
+        ("big", vec![Value::Int(1), Value::Int(i64::MAX), Value::Unsigned(u64::MAX)]),
+    ];
+    use std::cmp::Ordering;
+    for (name, values) in literals {
+        let at = t.columns.iter().position(|c| c.name == name).unwrap();
+        let column = &t.columns[at];
+        let mut filters: Vec<(Filter, Box<dyn Fn(&Value) -> bool>)> = Vec::new();
+        for literal in &values {
+            for (op, wanted) in [
+                (Comparison::Eq, &[Ordering::Equal][..]),
+                (Comparison::Lt, &[Ordering::Less]),
+                (Comparison::LtEq, &[Ordering::Less, Ordering::Equal]),
+                (Comparison::Gt, &[Ordering::Greater]),
+                (Comparison::GtEq, &[Ordering::Greater, Ordering::Equal]),
+            ] {
+                if name == "flag" && op != Comparison::Eq {
+                    continue;
+                }
+                let value = literal.clone();
+                let filter = Filter::Compare { column: name.into(), op, value: value.clone() };
+                let compared = move |cell: &Value| wanted.contains(&compare(column, cell, &value));
+                filters.push((filter, Box::new(compared)));
+            }
+        }
+        let (column, listed) = (name.to_owned(), values.clone());
+        let list = Filter::In { column, values: values.clone() };
+        filters.push((list, Box::new(move |cell| listed.contains(cell))));
+        for (filter, matches) in filters {
+            let request = Scan { filter: Some(filter.clone()), ..whole(&t) };
+            let kept = cells(&scanned(source.as_ref(), request).await, &t.columns);
+            for row in &all {
+                let cell = &row[at];
+                let misfit = !fits(cell.as_ref(), t.columns[at].carrier);
+                let must = misfit || *cell != Value::Null && matches(cell);
+                assert!(!must || kept.contains(row), "{filter:?} lost {row:?}");
+                // Days that not every month has are looked at here.
+                let late = matches!(cell, Value::Date(_) | Value::Stamp(_) | Value::Instant(_));
+                let spared = must || late && kept.contains(row);
+                assert!(spared || !kept.contains(row), "{filter:?} kept {row:?}");
+            }
+        }
+        // Something is left to the server.
+        let far =
+            Filter::Compare { column: name.into(), op: Comparison::Eq, value: values[0].clone() };
+        let request = Scan { filter: Some(far), ..whole(&t) };
+        assert!(cells(&scanned(source.as_ref(), request).await, &t.columns).len() < all.len());
     }
     source.release().await.unwrap();
 }

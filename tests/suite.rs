@@ -14,4 +14,5 @@ mod model;
 mod mysql;
 mod plans;
 mod row_diff;
+mod story_b;
 mod told;

@@ -49,7 +49,6 @@ pub struct RestoreOptions {
 }
 
 /// Which rows of a table are meant.
-#[expect(clippy::large_enum_variant, reason = "there is one a table")]
 enum Scope {
     /// The missing rows that the predicate, if any, selects.
     Wanted(Option<Predicate>),

@@ -270,10 +270,11 @@ async fn t12_t20_a_pushed_comparison_keeps_every_row_that_matches_or_cannot_be_j
         ("big", vec![Value::Int(1), Value::Int(i64::MAX), Value::Unsigned(u64::MAX)]),
     ];
     use std::cmp::Ordering;
+    type Matches = Box<dyn Fn(&Value) -> bool>;
     for (name, values) in literals {
         let at = t.columns.iter().position(|c| c.name == name).unwrap();
         let column = &t.columns[at];
-        let mut filters: Vec<(Filter, Box<dyn Fn(&Value) -> bool>)> = Vec::new();
+        let mut filters: Vec<(Filter, Matches)> = Vec::new();
         for literal in &values {
             for (op, wanted) in [
                 (Comparison::Eq, &[Ordering::Equal][..]),
@@ -285,9 +286,9 @@ async fn t12_t20_a_pushed_comparison_keeps_every_row_that_matches_or_cannot_be_j
                 if name == "flag" && op != Comparison::Eq {
                     continue;
                 }
-                let value = literal.clone();
+                let (value, column) = (literal.clone(), column.clone());
                 let filter = Filter::Compare { column: name.into(), op, value: value.clone() };
-                let compared = move |cell: &Value| wanted.contains(&compare(column, cell, &value));
+                let compared = move |cell: &Value| wanted.contains(&compare(&column, cell, &value));
                 filters.push((filter, Box::new(compared)));
             }
         }

@@ -1,11 +1,12 @@
-//! The Chinook database, damaged in many tables and brought back whole: every comparison
-//! is of whole databases in the sqlite3 shell's words, never in the program's own.
+//! The Chinook database on SQLite and on MariaDB, damaged in many tables and brought back
+//! whole, from backups of its own kind and of the other: every comparison is of whole databases
+//! in the words of the engine's own shell or client, never in the program's own.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::common::{Run, Sandbox, chinook};
+use crate::common::mariadb::Database;
+use crate::common::{Run, Sandbox, dump, sample, sqlite};
 
 /// Rows deleted from five tables that hang together, one of which refers to itself.
 const DELETED: &str = "
@@ -17,7 +18,9 @@ const DELETED: &str = "
     delete from Album where AlbumId between 10 and 20;
     delete from Artist where ArtistId not in (select ArtistId from Album);
     update Customer set SupportRepId = null;
-    delete from Employee where EmployeeId in (2, 3, 4, 5, 8);";
+    delete from Employee where EmployeeId in (3, 4, 5);
+    delete from Employee where EmployeeId = 2;
+    delete from Employee where EmployeeId = 8;";
 
 /// Columns overwritten in rows that stayed: a number, a text that often was NULL, a day.
 const OVERWRITTEN: &str = "
@@ -52,73 +55,136 @@ fn number(document: &serde_json::Value, member: &str) -> u64 {
     tables.iter().map(|t| t[member].as_u64().unwrap()).sum()
 }
 
+/// A database of either engine, and its own shell or client to look at it.
+enum Store {
+    Sqlite(PathBuf),
+    Mariadb(Database),
+}
+
+impl Store {
+    fn url(&self) -> String {
+        match self {
+            Store::Sqlite(path) => path.display().to_string(),
+            Store::Mariadb(database) => database.url(),
+        }
+    }
+
+    /// What a confirmation asks for.
+    fn name(&self) -> String {
+        match self {
+            Store::Sqlite(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+            Store::Mariadb(database) => database.name.clone(),
+        }
+    }
+
+    fn sql(&self, sql: &str) {
+        match self {
+            Store::Sqlite(path) => drop(sqlite(path, sql)),
+            Store::Mariadb(database) => drop(database.sql(sql)),
+        }
+    }
+
+    fn dump(&self) -> String {
+        match self {
+            Store::Sqlite(path) => dump(path),
+            Store::Mariadb(database) => database.dump_all(),
+        }
+    }
+
+    /// No reference leads nowhere, by the engine's own check where it has one.
+    fn check(&self) {
+        if let Store::Sqlite(path) = self {
+            assert_eq!(sqlite(path, "pragma foreign_key_check; pragma integrity_check"), "ok\n");
+        }
+    }
+}
+
+/// An employee whose superior has a higher number: key order is not parents first.
+const ODD: &str = "update Employee set ReportsTo = 8 where EmployeeId = 2";
+
+/// The sample as a SQLite file; `None` where it is not on this machine.
+fn in_sqlite(path: PathBuf) -> Option<Store> {
+    // Copied by content: the sample's own mode may be read-only.
+    std::fs::write(&path, std::fs::read(sample("chinook.sqlite")?).unwrap()).unwrap();
+    let store = Store::Sqlite(path);
+    store.sql(ODD);
+    Some(store)
+}
+
+/// The sample on MariaDB, from its own script, in a database of the test's own.
+fn in_mariadb() -> Option<Store> {
+    let script = std::fs::read_to_string(sample("chinook.mysql.sql")?).unwrap();
+    let own = |line: &&str| {
+        !["DROP DATABASE", "CREATE DATABASE", "USE "].iter().any(|w| line.starts_with(w))
+    };
+    let script: Vec<&str> = script.lines().filter(own).collect();
+    // The script has backslashes in names, as they stand, and is for a server that takes them so.
+    let standing = "set sql_mode = 'NO_BACKSLASH_ESCAPES';\n";
+    let store = Store::Mariadb(Database::with(&(standing.to_owned() + &script.join("\n"))));
+    store.sql(ODD);
+    Some(store)
+}
+
 /// One damaged database, its backup, and what both must be at the end.
 struct Case {
     sandbox: Sandbox,
+    live: Store,
     backup: String,
-    held: BTreeMap<String, Vec<u8>>,
+    held: Box<dyn Fn() -> BTreeMap<String, Vec<u8>>>,
+    before: BTreeMap<String, Vec<u8>>,
 }
 
 impl Case {
     /// `prepare` makes a folder `backup` from `prod.db` and gives the word for `--backup`.
-    /// `None`, said on stderr, where the sample database is not on this machine.
     fn new(prepare: impl FnOnce(&Sandbox) -> String) -> Option<Self> {
-        if !chinook().is_file() {
-            assert!(
-                std::env::var_os("RESTOREKIT_SHARED").is_none(),
-                "{} is missing",
-                chinook().display()
-            );
-            // Written past the test harness, which would keep it to itself.
-            let said = writeln!(
-                std::io::stderr(),
-                "SKIPPED: {} is missing; name its folder in RESTOREKIT_SHARED",
-                chinook().display()
-            );
-            said.unwrap();
-            return None;
-        }
         let sandbox = Sandbox::new();
-        // Copied by content: the sample's own mode may be read-only.
-        std::fs::write(sandbox.path("prod.db"), std::fs::read(chinook()).unwrap()).unwrap();
-        // An employee whose superior has a higher number: key order is not parents first.
-        sandbox.sqlite("prod.db", "update Employee set ReportsTo = 8 where EmployeeId = 2");
+        let live = in_sqlite(sandbox.path("prod.db"))?;
         std::fs::create_dir(sandbox.path("backup")).unwrap();
         let backup = prepare(&sandbox);
-        let held = bytes(&sandbox.path("backup"));
-        assert!(!held.is_empty());
-        Some(Self { sandbox, backup, held })
+        Some(Self::of(sandbox, live, backup))
+    }
+
+    /// Live, and a backup in the folder `backup`.
+    fn of(sandbox: Sandbox, live: Store, backup: String) -> Self {
+        let folder = sandbox.path("backup");
+        let held = Box::new(move || bytes(&folder));
+        let before = held();
+        assert!(!before.is_empty());
+        Self { sandbox, live, backup, held, before }
     }
 
     /// Runs the program; the backup is what it was.
     #[track_caller]
     fn run(&self, arguments: &str) -> Run {
-        let run = self.sandbox.run(&arguments.replace("BACKUP", &self.backup));
-        assert!(bytes(&self.sandbox.path("backup")) == self.held, "{arguments}: backup changed");
+        let arguments = arguments.replace("BACKUP", &self.backup).replace("LIVE", &self.live.url());
+        let run = self.sandbox.run(&arguments);
+        assert!((self.held)() == self.before, "{arguments}: backup changed");
         run
     }
 
     #[track_caller]
     fn write(&self, arguments: &str) -> serde_json::Value {
-        let sides = "--live prod.db --backup BACKUP --yes --expect-target prod.db --format json";
+        let name = self.live.name();
+        let sides =
+            format!("--live LIVE --backup BACKUP --yes --expect-target {name} --format json");
         let done = self.run(&format!("{arguments} {sides}")).exits(0);
         done.json()
     }
 
     fn dump(&self) -> String {
-        self.sandbox.dump("prod.db")
+        self.live.dump()
     }
 
     /// Damages live, brings everything back, takes everything back in reverse.
     fn there_and_back(&self) {
-        self.sandbox.sqlite("prod.db", NEWER);
+        self.live.sql(NEWER);
         let wanted = self.dump();
-        self.sandbox.sqlite("prod.db", DELETED);
-        self.sandbox.sqlite("prod.db", OVERWRITTEN);
+        self.live.sql(DELETED);
+        self.live.sql(OVERWRITTEN);
         let damaged = self.dump();
         assert_ne!(damaged, wanted);
-        self.run("diff --live prod.db --backup BACKUP").exits(1);
-        self.run("restore --live prod.db --backup BACKUP --dry-run").exits(0);
+        self.run("diff --live LIVE --backup BACKUP").exits(1);
+        self.run("restore --live LIVE --backup BACKUP --dry-run").exits(0);
         assert_eq!(self.dump(), damaged, "looking wrote");
 
         let steps = [
@@ -140,9 +206,7 @@ impl Case {
         }
         let back = self.dump();
         assert!(back == wanted, "the whole database is not what it was");
-        let checked =
-            self.sandbox.sqlite("prod.db", "pragma foreign_key_check; pragma integrity_check");
-        assert_eq!(checked, "ok\n");
+        self.live.check();
 
         // Once more: nothing is left to do, by a fresh plan or by the same one.
         for (step, operation, ..) in &done {
@@ -154,16 +218,17 @@ impl Case {
             assert_eq!(again["operation"], operation.as_str());
             assert!(self.dump() == back, "{step} wrote again");
         }
-        let found = self.run("diff --live prod.db --backup BACKUP --format json").exits(1).json();
+        let found = self.run("diff --live LIVE --backup BACKUP --format json").exits(1).json();
         assert_eq!(number(&found, "missing") + number(&found, "changed"), 0, "{found}");
         assert_eq!(number(&found, "extra"), 2, "{found}");
 
+        let name = self.live.name();
         // Taken back in reverse: each state in between, and the damaged one at the end.
         while let Some((step, operation, before, after)) = done.pop() {
             assert!(self.dump() == after);
             self.run(&format!("verify {operation}")).exits(0);
             let undone =
-                self.run(&format!("undo {operation} --yes --expect-target prod.db --format json"));
+                self.run(&format!("undo {operation} --yes --expect-target {name} --format json"));
             let undone = undone.exits(0).json();
             assert_eq!(undone["verified"], true, "{step}: {undone}");
             assert_eq!(number(&undone, "conflicts"), 0, "{step}: {undone}");
@@ -197,6 +262,35 @@ fn chinook_comes_back_whole_from_a_copy_of_its_file() {
     case.there_and_back();
 }
 
+#[test]
+fn chinook_comes_back_whole_on_mariadb_from_a_snapshot() {
+    let sandbox = Sandbox::new();
+    let Some(live) = in_mariadb() else { return };
+    let taken = format!("snapshot --live {} --out backup", live.url());
+    sandbox.run(&taken).exits(0);
+    Case::of(sandbox, live, "backup@latest".into()).there_and_back();
+}
+
+#[test]
+fn chinook_comes_back_whole_on_mariadb_from_a_sqlite_file() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("backup")).unwrap();
+    let Some(live) = in_mariadb() else { return };
+    let Some(backup) = in_sqlite(sandbox.path("backup/chinook.db")) else { return };
+    Case::of(sandbox, live, backup.url()).there_and_back();
+}
+
+#[test]
+fn chinook_comes_back_whole_on_sqlite_from_mariadb() {
+    let sandbox = Sandbox::new();
+    let Some(live) = in_sqlite(sandbox.path("prod.db")) else { return };
+    let Some(backup) = in_mariadb() else { return };
+    let url = backup.url();
+    let held = Box::new(move || BTreeMap::from([(String::new(), backup.dump().into_bytes())]));
+    let before = held();
+    Case { sandbox, live, backup: url, held, before }.there_and_back();
+}
+
 /// One table with what hangs from it, parents first, by one command.
 #[test]
 fn an_artist_comes_back_with_albums_tracks_and_lines() {
@@ -209,16 +303,13 @@ fn an_artist_comes_back_with_albums_tracks_and_lines() {
     let wanted = case.dump();
     // Iron Maiden, and all that refers to them.
     let tracks = "select TrackId from Track join Album using (AlbumId) where ArtistId = 90";
-    case.sandbox.sqlite(
-        "prod.db",
-        &format!(
-            "delete from InvoiceLine where TrackId in ({tracks});
+    case.live.sql(&format!(
+        "delete from InvoiceLine where TrackId in ({tracks});
              delete from PlaylistTrack where TrackId in ({tracks});
              delete from Track where TrackId in ({tracks});
              delete from Album where ArtistId = 90;
              delete from Artist where ArtistId = 90;"
-        ),
-    );
+    ));
     let damaged = case.dump();
     let alone = case.write("restore --table Artist");
     assert_eq!(number(&alone, "written"), 1, "{alone}");
@@ -233,7 +324,7 @@ fn an_artist_comes_back_with_albums_tracks_and_lines() {
 
     // From below: the playlist entries bring their tracks, albums and the artist.
     case.write("restore --table PlaylistTrack --with-parents");
-    let left = case.run("diff --live prod.db --backup BACKUP --format json").exits(1).json();
+    let left = case.run("diff --live LIVE --backup BACKUP --format json").exits(1).json();
     let missing = |table: &str| {
         let tables = left["tables"].as_array().unwrap();
         tables.iter().find(|t| t["table"] == table).unwrap()["missing"].as_u64().unwrap()

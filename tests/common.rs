@@ -231,11 +231,22 @@ pub fn dump(database: &Path) -> String {
     all
 }
 
-/// The Chinook sample database that stands beside the project, or in the folder that
-/// RESTOREKIT_SHARED names.
-pub fn chinook() -> PathBuf {
-    let shared = std::env::var_os("RESTOREKIT_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"));
-    shared.join("data/chinook.sqlite")
+/// A file of the Chinook sample database, which stands beside the project, or in the folder
+/// that RESTOREKIT_SHARED names; `None`, said on stderr, where it is not on this machine.
+pub fn sample(name: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("RESTOREKIT_SHARED").map(PathBuf::from);
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let file = named.clone().unwrap_or_else(beside).join("data").join(name);
+    if file.is_file() {
+        return Some(file);
+    }
+    assert!(named.is_none(), "{} is missing", file.display());
+    // Written past the test harness, which would keep it to itself.
+    let said = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {} is missing; name its folder in RESTOREKIT_SHARED",
+        file.display()
+    );
+    said.unwrap();
+    None
 }

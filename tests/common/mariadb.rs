@@ -5,6 +5,7 @@
 //! The client that looks at results is MariaDB's own, so that no decoder of ours is its
 //! own judge.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -216,19 +217,35 @@ impl Database {
     /// doubles in the shortest form that tells them apart.
     #[track_caller]
     pub fn dump(&self, table: &str) -> String {
-        let names = self.sql(&format!(
-            "select column_name, data_type from information_schema.columns \
-             where table_schema = database() and table_name = '{table}' order by ordinal_position"
+        self.dump_of(&format!("and table_name = '{table}'"))
+    }
+
+    /// All its tables' rows, as [`Database::dump`] has them.
+    #[track_caller]
+    pub fn dump_all(&self) -> String {
+        self.dump_of("")
+    }
+
+    #[track_caller]
+    fn dump_of(&self, which: &str) -> String {
+        let columns = self.sql(&format!(
+            "select table_name, column_name, data_type from information_schema.columns \
+             where table_schema = database() {which} order by table_name, ordinal_position"
         ));
-        let cells: Vec<String> = names
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .map(|(name, kind)| match kind {
+        let mut tables: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for line in columns.lines() {
+            let [table, name, kind] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{line}");
+            };
+            tables.entry(table).or_default().push(match kind {
                 "float" | "double" => format!("ifnull(concat(`{name}` + 0e0), 'null')"),
                 "decimal" => format!("ifnull(concat(`{name}`), 'null')"),
                 _ => format!("ifnull(hex(`{name}`), 'null')"),
-            })
-            .collect();
-        self.sql(&format!("select {} from `{table}` order by 1, 2", cells.join(", ")))
+            });
+        }
+        let rows = tables.iter().map(|(table, cells)| {
+            format!("select {} from `{table}` order by 1, 2;\n", cells.join(", "))
+        });
+        self.sql(&rows.collect::<String>())
     }
 }

@@ -2,3 +2,5 @@
 
 pub mod mysql;
 pub mod sqlite;
+#[cfg(test)]
+pub(crate) mod tests;

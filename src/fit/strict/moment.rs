@@ -1,5 +1,7 @@
 //! Dates, moments and times of day into columns of one type.
 
+use std::ops::RangeInclusive;
+
 use crate::fit::affinity::trim;
 use crate::fit::foreign::is_null_word;
 use crate::fit::given::{Found, Given};
@@ -269,6 +271,7 @@ pub(super) fn time_of_day<'a>(
     given: Given<'a>,
     engine: Affinity,
     digits: u8,
+    door: Door,
     scratch: &'a mut Vec<u8>,
 ) -> Found<'a> {
     let (time, text) = match given {
@@ -291,10 +294,55 @@ pub(super) fn time_of_day<'a>(
             }
             Ok((ValueRef::Text(scratch), None))
         }
-        // 838:59:59, -01:00:00, 24:00:00: as the engine has it.
-        (None, Some(text)) => Ok((ValueRef::Text(text), None)),
+        (None, Some(text)) if door == Door::File && is_null_word(text) => {
+            Ok((ValueRef::Null, Some(Habit::WordForNull)))
+        }
+        (None, Some(b"24:00:00")) if engine == Affinity::Postgres => {
+            Ok((ValueRef::Text(b"24:00:00"), None))
+        }
+        (None, Some(text)) if engine == Affinity::Mysql => match span(text, digits, scratch) {
+            Some(()) => Ok((ValueRef::Text(scratch), None)),
+            None => Err(words(text)),
+        },
+        (None, Some(text)) => Err(words(text)),
         (None, None) => Err("no time of day".into()),
     }
+}
+
+/// Appends a time of MySQL's, up to 838 hours on either side of 0, as the server prints it
+/// with so many digits of a second; `None` for what is none, or has more digits.
+///
+/// ```text
+/// time := [-] hours{2,3} : MM : SS [. digits]
+/// ```
+fn span(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Option<()> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (negative, clock) = match text.strip_prefix('-') {
+        Some(clock) => (true, clock),
+        None => (false, text),
+    };
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, ""));
+    let mut parts = clock.split(':');
+    let mut part = |lengths: RangeInclusive<usize>, most: u32| {
+        let part = parts.next()?;
+        let plain = lengths.contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse().ok().filter(|number: &u32| plain && *number <= most)
+    };
+    let (hour, minute, second) = (part(2..=3, 838)?, part(2..=2, 59)?, part(2..=2, 59)?);
+    let (kept, cut) = fraction.split_at_checked(digits.into()).unwrap_or((fraction, ""));
+    let whole = fraction.bytes().all(|b| b.is_ascii_digit()) && cut.bytes().all(|b| b == b'0');
+    if parts.next().is_some() || !whole || text.ends_with('.') {
+        return None;
+    }
+    let nothing = hour + minute + second == 0 && kept.bytes().all(|b| b == b'0');
+    if negative && !nothing {
+        out.push(b'-');
+    }
+    out.extend_from_slice(format!("{hour:02}:{minute:02}:{second:02}").as_bytes());
+    if digits > 0 {
+        out.extend_from_slice(format!(".{kept:0<width$}", width = digits.into()).as_bytes());
+    }
+    Some(())
 }
 
 /// A time within a day, as text.

@@ -1,5 +1,6 @@
 //! What each foreign form becomes in each type, by the types' definitions.
 
+mod documented;
 mod laws;
 mod moments;
 mod numbers;
@@ -19,7 +20,7 @@ use crate::fit::notes::{Habit, Tally};
 use crate::fit::place::{Place, Rows};
 use crate::fit::refit;
 use crate::model::table::{Affinity, Carrier, Column, TableName};
-use crate::model::value::{Value, carried};
+use crate::model::value::{Value, ValueRef, carried};
 
 fn pg(declared: &str, carrier: Carrier) -> Column {
     let affinity = Affinity::Postgres;

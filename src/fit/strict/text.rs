@@ -122,7 +122,7 @@ impl Texts {
         match (&self.kind, given) {
             (_, Given::Null) => Ok((ValueRef::Null, None)),
             (Kind::Time(digits), given) => {
-                moment::time_of_day(given, self.engine, *digits, scratch)
+                moment::time_of_day(given, self.engine, *digits, door, scratch)
             }
             (Kind::Numeric(numerics), given) => numerics.value(given, self.engine, door, scratch),
             (Kind::Uuid, Given::Bytes(bytes)) if bytes.len() == 16 => {

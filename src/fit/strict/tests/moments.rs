@@ -238,6 +238,43 @@ fn times_of_day_are_written_as_the_engine_writes_them() {
     );
     is(text("12:00:00", &my("time(2)", Carrier::Text)), t("12:00:00.00"), None);
     is(text("-838:59:59", &my("time", Carrier::Text)), t("-838:59:59"), None);
+    for (given, digits, printed) in [
+        ("838:59:59.5", "time(3)", "838:59:59.500"),
+        ("-01:02:03", "time(6)", "-01:02:03.000000"),
+        ("24:00:01.000", "time", "24:00:01"),
+        ("100:00:00", "time(1)", "100:00:00.0"),
+        ("-00:00:00.5", "time(2)", "-00:00:00.50"),
+        ("-00:00:00", "time", "00:00:00"),
+    ] {
+        is(text(given, &my(digits, Carrier::Text)), t(printed), None);
+    }
+    let wrong = [
+        "5",
+        "abc",
+        "",
+        "10:00",
+        "1:00:00",
+        "839:00:00",
+        "00:60:00",
+        "00:00:60",
+        "00:00:00.",
+        "--1:00:00",
+        "24:00:00.5",
+        "2024-02-29 10:00:00",
+        "00:00:00+01",
+        "1000:00:00",
+        "01:02:03:04",
+        "a0:00:00",
+        "00:00:00.x",
+    ];
+    for given in wrong {
+        refused(text(given, &my("time", Carrier::Text)), "text");
+    }
+    is(text("24:00:00", &pg("time without time zone", Carrier::Text)), t("24:00:00"), None);
+    refused(text("24:00:01", &pg("time without time zone", Carrier::Text)), "text");
+    refused(text("-01:00:00", &pg("time without time zone", Carrier::Text)), "text");
+    let word = text("NaT", &my("time", Carrier::Text));
+    assert_eq!(word, Ok((Value::Null, Some(Habit::WordForNull))));
     is(text("24:00:00", &pg("time without time zone", Carrier::Text)), t("24:00:00"), None);
     is(text("12:00:00.5+02", &pg("time with time zone", Carrier::Text)), t("12:00:00.5+02"), None);
     refused(int(5, &my("time", Carrier::Text)), "no time of day");

@@ -2,6 +2,8 @@
 //! own HEX() through its own client.
 
 use super::lab::{Lab, counts};
+use crate::engine::mysql::types::{Declared, Form};
+use crate::engine::tests::{Line, is_documented, table as documented};
 
 /// A column's type, and values as SQL.
 const TYPES: &[(&str, &[&str])] = &[
@@ -173,4 +175,52 @@ async fn is_set(lab: Lab) {
     let undone = lab.undo(&plan, "bbbbbb").await;
     assert_eq!(counts(&undone), [10, 10, 0, 0], "{undone:?}");
     assert_eq!(lab.live.dump("t"), was);
+}
+
+/// What stands beside a carrier that can't say it.
+fn besides(form: Form) -> &'static str {
+    match form {
+        Form::Int { .. } | Form::Double | Form::Bit(_) | Form::Text | Form::Bytes => "",
+        Form::Float => "a FLOAT as the double that it is",
+        Form::Decimal { precision: ..=38, .. } => "",
+        Form::Decimal { .. } => "more than 38 digits: their text",
+        Form::Date | Form::Stamp | Form::Instant => {
+            "dates that the calendar does not have: their text, never NULL"
+        }
+        Form::Time(_) => "as many digits of a second as declared",
+    }
+}
+
+#[tokio::test]
+async fn the_types_of_the_matrix_are_documented() {
+    let lab = Lab::new(&table(), "");
+    let mount = lab.mount().await;
+    let pair = lab.pairs(&mount, &["t"]).await.unwrap().remove(0);
+    let declared = lab.live.sql(
+        "select data_type, column_type, ifnull(numeric_precision, ''), ifnull(numeric_scale, ''), \
+         ifnull(datetime_precision, '') from information_schema.columns \
+         where table_schema = database() and column_name <> 'id' order by ordinal_position",
+    );
+    let forms: Vec<Form> = declared
+        .lines()
+        .map(|line| {
+            let [name, full, precision, scale, fraction] = line.split('\t').collect::<Vec<_>>()[..]
+            else {
+                panic!("{line}");
+            };
+            let number = |text: &str| text.parse().ok();
+            let (precision, scale) = (number(precision), number(scale));
+            let fraction = number(fraction);
+            Form::of(Declared { name, full, precision, scale, fraction }).unwrap()
+        })
+        .collect();
+    let columns = &pair.schema.live.columns[1..];
+    assert_eq!(forms.len(), columns.len());
+    let lines: Vec<Line<'_>> = TYPES
+        .iter()
+        .zip(columns.iter().zip(&forms))
+        .map(|((_, tried), (column, form))| Line { column, besides: besides(*form), tried })
+        .collect();
+    is_documented("mysql", &documented(&lines));
+    assert_eq!(Form::of(Declared { name: "vector", ..Declared::default() }), None);
 }

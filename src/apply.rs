@@ -15,6 +15,7 @@
 pub(crate) mod batch;
 mod binding;
 mod lock;
+mod pace;
 mod resume;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use chrono::{SecondsFormat, Utc};
 use ulid::Ulid;
 
 pub use crate::apply::binding::Place;
+pub use crate::apply::pace::Pace;
 
 use crate::apply::batch::{Attempt, Left, Outcome, attempt};
 use crate::error::{Error, Kind, Result};
@@ -52,12 +54,20 @@ pub struct ApplyOptions {
     pub locks: PathBuf,
     /// Set it to stop after the current batch.
     pub cancel: Arc<AtomicBool>,
+    /// What is waited for between two transactions.
+    pub pace: Option<Arc<Pace>>,
 }
 
 impl ApplyOptions {
     /// The defaults, with the locks in this folder.
     pub fn new(locks: impl Into<PathBuf>) -> Self {
-        Self { resume: false, elsewhere: false, locks: locks.into(), cancel: Arc::default() }
+        Self {
+            resume: false,
+            elsewhere: false,
+            locks: locks.into(),
+            cancel: Arc::default(),
+            pace: None,
+        }
     }
 }
 
@@ -120,7 +130,8 @@ pub async fn apply(
             (id, now)
         }
     };
-    let mut run = Run { plan, target, records, unsaved: None, progress };
+    let pace = options.pace.as_deref();
+    let mut run = Run { plan, target, records, unsaved: None, pace, progress };
     let done = run.batches(&options.cancel).await;
     progress.finish();
     let flushed = run.flush().await;
@@ -222,6 +233,7 @@ struct Run<'a> {
     records: Vec<BatchRecord>,
     /// A batch whose commit is proven, and whose record does not say so yet.
     unsaved: Option<u64>,
+    pace: Option<&'a Pace>,
     progress: &'a dyn Progress,
 }
 
@@ -241,6 +253,7 @@ impl<'a> Run<'a> {
         for id in 0..self.plan.batch_count() {
             let (_, rows) = self.plan.shape(id)?;
             if self.records[id as usize].state == BatchState::Pending {
+                self.wait(cancel).await?;
                 if cancel.load(Ordering::Relaxed) {
                     return Ok(false);
                 }
@@ -250,6 +263,14 @@ impl<'a> Run<'a> {
             self.progress.advance(rows as u64);
         }
         Ok(true)
+    }
+
+    /// Waits for replicas that are too far behind.
+    async fn wait(&self, cancel: &AtomicBool) -> Result<()> {
+        match self.pace {
+            Some(pace) => pace.wait(cancel, self.progress).await,
+            None => Ok(()),
+        }
     }
 
     /// One batch in a transaction of its own.
@@ -304,6 +325,7 @@ impl<'a> Run<'a> {
         if self.records.iter().all(|r| r.state == BatchState::Committed) {
             return Ok(true);
         }
+        self.wait(cancel).await?;
         self.target.begin().await?;
         let mut chosen = Vec::new();
         for id in 0..self.plan.batch_count() {

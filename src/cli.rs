@@ -56,6 +56,8 @@ pub struct Context {
     pub global: Global,
     /// The folder the program was started in.
     pub folder: PathBuf,
+    /// The passwords that were typed.
+    pub passwords: connect::Passwords,
 }
 
 impl Context {
@@ -154,7 +156,7 @@ pub fn main() -> ExitCode {
 fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
     let folder = std::env::current_dir()
         .map_err(|e| Error::failed("the folder this runs in could not be found").because(e))?;
-    let context = Context { terminal, global: cli.global, folder };
+    let context = Context { terminal, global: cli.global, folder, passwords: Default::default() };
     match &cli.command {
         Command::Restore(args) => restore::run(&context, args),
         Command::Patch(args) => patch::run(&context, args),

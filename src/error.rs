@@ -50,13 +50,21 @@ pub struct Error {
     message: String,
     hints: Vec<String>,
     passing: bool,
+    denied: bool,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`; `message` says what failed and on which side.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hints: Vec::new(), passing: false, source: None }
+        Self {
+            kind,
+            message: message.into(),
+            hints: Vec::new(),
+            passing: false,
+            denied: false,
+            source: None,
+        }
     }
 
     /// Wrong usage (exit code 2).
@@ -104,6 +112,18 @@ impl Error {
     /// True for a failure that passes.
     pub fn is_passing(&self) -> bool {
         self.passing
+    }
+
+    /// Says that a server let nobody in with the password, or without one.
+    #[must_use]
+    pub fn denied(mut self) -> Self {
+        self.denied = true;
+        self
+    }
+
+    /// True where another password might open the door.
+    pub fn is_denied(&self) -> bool {
+        self.denied
     }
 
     /// Replaces the kind, keeping message, hints and cause.
@@ -177,6 +197,7 @@ impl Error {
                 message: ours.message.clone(),
                 hints: ours.hints.clone(),
                 passing: ours.passing,
+                denied: ours.denied,
                 source: ours.source.as_ref().map(|s| s.to_string().into()),
             };
         }

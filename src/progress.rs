@@ -9,6 +9,8 @@ pub trait Progress: Send + Sync {
     fn start(&self, task: &str, total: Option<u64>);
     /// So many more rows are done.
     fn advance(&self, rows: u64);
+    /// Nothing goes on for now, for the reason that `why` says.
+    fn wait(&self, _why: &str) {}
     /// The task is done.
     fn finish(&self);
 }

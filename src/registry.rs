@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
+use crate::engine::mysql::replica::MysqlReplica;
 use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::engine::{mysql, sqlite};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::source::Source;
-use crate::target::Target;
+use crate::target::{Replica, Target};
 
 /// The number of connections that read a database at once when nobody says: as many as
 /// there are cores, at most 4.
@@ -94,6 +95,14 @@ pub fn complete(
     }
 }
 
+/// A completed location with a password that it does not have yet.
+pub fn with_password(location: &str, password: &SecretString) -> Result<SecretString> {
+    match Location::parse(location)? {
+        Location::Sqlite(_) => Ok(location.into()),
+        Location::Mysql(url) => Ok(mysql::client::with_password(url, password)),
+    }
+}
+
 /// How a location is shown and stored: without a password, as
 /// [`Identity::location`](crate::model::origin::Identity::location) has it.
 pub fn shown(location: &str) -> Result<String> {
@@ -126,6 +135,15 @@ pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
             Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
         }
         Location::Mysql(url) => Ok(Box::new(MysqlTarget::open(url).await?)),
+    }
+}
+
+/// Opens a replica of live, to ask how far it is behind.
+pub async fn open_replica(location: &str) -> Result<Box<dyn Replica>> {
+    match Location::parse(location)? {
+        Location::Sqlite(path) => Err(Error::usage(format!("{path} is a file: it is no replica"))
+            .hint("name a server's URL with --replica")),
+        Location::Mysql(url) => Ok(Box::new(MysqlReplica::open(url).await?)),
     }
 }
 

@@ -3,6 +3,9 @@
 //! The protocol is the same for every engine and stands in `apply`: begin, lock and read,
 //! compare in Rust, write, re-read, compare, commit. A target only carries it out.
 
+use std::fmt;
+use std::time::Duration;
+
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
@@ -68,6 +71,19 @@ pub trait Target: Send {
 
     /// Closes the connection and waits for it; an open transaction is rolled back.
     async fn close(self: Box<Self>) -> Result<()>;
+}
+
+/// A copy of live that follows what is written there.
+#[async_trait]
+pub trait Replica: fmt::Debug + Send {
+    /// How it is named on screens.
+    fn shown(&self) -> &str;
+
+    /// How far it is behind, in whole seconds; `None` while it does not follow.
+    ///
+    /// # Errors
+    /// `Usage` for a server that follows none.
+    async fn lag(&mut self) -> Result<Option<Duration>>;
 }
 
 /// How the write of one row went.

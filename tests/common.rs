@@ -5,7 +5,7 @@ pub mod mariadb;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::SystemTime;
@@ -65,6 +65,50 @@ impl Sandbox {
     /// Runs the program with these arguments.
     pub fn run_all<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         Run::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Types a line on a terminal, with programs looked for in `path`, and once `question`
+    /// is seen, `answer`.
+    pub fn typed(&self, path: &str, line: &str, question: &str, answer: &str) -> Run {
+        let mut shell = Command::new("script")
+            .args(["--quiet", "--return", "--flush", "--command"])
+            .arg(format!("set -o pipefail; {line}"))
+            .arg("/dev/null")
+            .current_dir(self.path(""))
+            .env_clear()
+            .env("PATH", path)
+            .env("SHELL", "/bin/bash")
+            .env("TERM", "xterm")
+            .env("HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("script, of util-linux, gives a terminal");
+        // Held open: the end of what is typed would be an answer too.
+        let mut keyboard = shell.stdin.take().unwrap();
+        let mut seen = Vec::new();
+        let mut screen = shell.stdout.take().unwrap();
+        let asked = |seen: &[u8]| String::from_utf8_lossy(seen).contains(question);
+        let mut bytes = [0; 4096];
+        let mut answered = false;
+        loop {
+            if !answered && asked(&seen) {
+                answered = true;
+                keyboard.write_all(answer.as_bytes()).unwrap();
+                keyboard.flush().unwrap();
+            }
+            match screen.read(&mut bytes).unwrap() {
+                0 => break,
+                read => seen.extend_from_slice(&bytes[..read]),
+            }
+        }
+        let mut run = Run::of(shell.wait_with_output().unwrap());
+        run.stdout = String::from_utf8_lossy(&seen).into_owned();
+        drop(keyboard);
+        run
     }
 
     /// Runs SQL in the sqlite3 shell on a database of the sandbox, made when missing.

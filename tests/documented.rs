@@ -2,9 +2,7 @@
 //! what is said.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::{Run, Sandbox};
@@ -96,30 +94,7 @@ impl Story {
         let line = self.here(line);
         let path = format!("{}:/usr/bin:/bin", self.sandbox.path("bin").display());
         let answer = if line.contains("restorekit snapshots") { "y\r" } else { "prod.db\r" };
-        let mut shell = Command::new("script")
-            .args(["--quiet", "--return", "--flush", "--command"])
-            .arg(format!("set -o pipefail; {line}"))
-            .arg("/dev/null")
-            .current_dir(self.sandbox.path(""))
-            .env_clear()
-            .env("PATH", path)
-            .env("SHELL", "/bin/bash")
-            .env("TERM", "xterm")
-            .env("HOME", self.sandbox.path("home"))
-            .env("XDG_STATE_HOME", self.sandbox.path("state"))
-            .env("XDG_CONFIG_HOME", self.sandbox.path("config"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("script, of util-linux, gives a terminal");
-        // Held open: the end of what is typed would be an answer too.
-        let mut keyboard = shell.stdin.take().unwrap();
-        keyboard.write_all(answer.as_bytes()).unwrap();
-        keyboard.flush().unwrap();
-        let run = Run::of(shell.wait_with_output().unwrap());
-        drop(keyboard);
-        run
+        self.sandbox.typed(&path, &line, "", answer)
     }
 
     /// Types a line that has to do what it says: some difference for what looks for one.

@@ -94,6 +94,35 @@ fn w2_a_password_comes_from_the_clients_own_places_and_goes_nowhere() {
 }
 
 #[test]
+fn w2_a_password_that_nothing_gives_is_asked_for_once_and_shown_nowhere() {
+    let (live, backup) = sides(TABLE, "delete from t where id = 2");
+    let sandbox = Sandbox::new();
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_restorekit")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", program.display());
+    let url = live.url_as("secretive");
+    let restore = format!("restorekit restore --live '{url}' --backup '{}' --yes", backup.url());
+    let question = format!("Password for {url}:");
+    let typed = |password: &str| {
+        let run = sandbox.typed(&path, &restore, &question, &format!("{password}\r"));
+        let all = String::from_utf8_lossy(&all_of(&sandbox, &run)).into_owned();
+        assert!(!all.contains(password), "the password was written: {all}");
+        run
+    };
+    let run = typed("hunter3");
+    assert!(run.code == 2 && run.stdout.contains("does not let this user in"), "{}", run.stdout);
+    // Live is entered to read and to write, and asked about once.
+    let run = typed("hunter2").exits(0);
+    assert!(run.stdout.contains("verified"), "{}", run.stdout);
+    assert_eq!(live.sql("select group_concat(v order by id) from t"), "a,b,c\n");
+    // Where nobody can be asked, and where a password was given, nobody is.
+    let backup = backup.url();
+    for url in [&url, &live.url_as("secretive:wrong")] {
+        let run = sandbox.run(&format!("diff --live {url} --backup {backup}")).exits(2);
+        run.complains("does not let this user in");
+    }
+}
+
+#[test]
 fn localhost_is_a_socket_as_the_clients_mean_it() {
     let (live, backup) = sides(TABLE, "");
     let sandbox = Sandbox::new();

@@ -13,6 +13,7 @@ mod kills;
 mod model;
 mod mysql;
 mod plans;
+mod replicas;
 mod row_diff;
 mod story_b;
 mod told;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{Format, Writing};
+use crate::cli::args::{Format, Pacing, Writing};
 use crate::cli::plans::{self, Order};
 use crate::cli::{Context, block_on};
 use crate::error::Result;
@@ -32,6 +32,9 @@ pub struct ApplyArgs {
     /// Refuse any database but the one of this name
     #[arg(long, value_name = "NAME")]
     pub expect_target: Option<String>,
+    /// Replicas.
+    #[command(flatten)]
+    pub pacing: Pacing,
     /// Write the receipt like this
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
@@ -53,8 +56,12 @@ async fn apply(context: &Context, args: &ApplyArgs) -> Result<u8> {
     if !done && args.format == Format::Table && !args.yes {
         plans::show(context, &plan, &from).await?;
     }
-    let writing =
-        Writing { yes: args.yes, expect_target: args.expect_target.clone(), ..Writing::default() };
+    let writing = Writing {
+        yes: args.yes,
+        expect_target: args.expect_target.clone(),
+        pacing: args.pacing.clone(),
+        ..Writing::default()
+    };
     let order = Order {
         writing: &writing,
         live: args.live.as_deref(),

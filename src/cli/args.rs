@@ -182,6 +182,21 @@ pub struct Writing {
     /// Save the plan in this new file, to carry it to another host
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Replicas.
+    #[command(flatten)]
+    pub pacing: Pacing,
+}
+
+/// What a command that writes waits for.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Writing")]
+pub struct Pacing {
+    /// Wait between two transactions while a replica is further behind than this
+    #[arg(long, value_name = "SECONDS", requires = "replica")]
+    pub max_lag: Option<u64>,
+    /// Ask this replica of live how far it is behind (repeatable)
+    #[arg(long, value_name = "URL", requires = "max_lag")]
+    pub replica: Vec<String>,
 }
 
 /// A screen or a document.

@@ -210,6 +210,7 @@ impl Stage {
             terminal: self.terminal,
             global: self.global.clone(),
             folder: self.folder.clone(),
+            passwords: Default::default(),
         };
         block_on(async {
             let (entries, _) = context.state()?.list().await?;

@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::backup::detect::open_backup;
 use crate::cli::args::{Format, Sides};
-use crate::cli::sides::{backup_spec, resolve_sides};
+use crate::cli::sides::{backup_spec, open_spec, resolve_sides};
 use crate::cli::{Context, block_on, connect, resolve::Resolved};
 use crate::error::{Error, Kind, Result};
 use crate::model::check::{Check, Outcome};
@@ -91,7 +90,7 @@ async fn check(context: &Context, args: &DoctorArgs) -> Result<Vec<Check>> {
     }
     let resolved = resolve_sides(context, &args.sides, true)?;
     match resolved.live() {
-        Ok(live) => look_at_live(&mut checks, live).await,
+        Ok(live) => look_at_live(context, &mut checks, live).await,
         Err(e) => checks.fail("live", &e),
     }
     match resolved.backup() {
@@ -102,14 +101,14 @@ async fn check(context: &Context, args: &DoctorArgs) -> Result<Vec<Check>> {
     Ok(checks.0)
 }
 
-async fn look_at_live(checks: &mut Checks, location: &str) {
+async fn look_at_live(context: &Context, checks: &mut Checks, location: &str) {
     let path = match Location::parse(location) {
         Ok(location) => location.path(),
         Err(e) => return checks.fail("live", &e),
     };
     // Before a connection is opened: closing the file would drop its locks.
     let header = path.map(|path| first_bytes(path, 20).unwrap_or_default());
-    let source = match connect::live(location).await {
+    let source = match connect::live(context, location).await {
         Ok(source) => source,
         Err(e) => return checks.fail("live", &e),
     };
@@ -225,7 +224,7 @@ async fn look_at_backup(
     let live = resolved.live().ok();
     for location in locations {
         let opened: Result<Arc<dyn Source>> =
-            async { open_backup(&backup_spec(location, live)?).await }.await;
+            async { open_spec(context, location, backup_spec(location, live)?).await }.await;
         let source = match opened {
             Ok(source) => source,
             Err(e) => {

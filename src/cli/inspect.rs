@@ -4,10 +4,11 @@ use std::io::Write;
 
 use clap::Args;
 
+use crate::backup::detect::BackupSpec;
 use crate::backup::inspect::inspect;
 use crate::cli::args::Format;
 use crate::cli::sides::backup_spec;
-use crate::cli::{Context, block_on};
+use crate::cli::{Context, block_on, connect};
 use crate::error::{Kind, Result};
 use crate::report::inspect as screen;
 
@@ -34,7 +35,15 @@ pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
 }
 
 async fn look(context: &Context, args: &InspectArgs) -> Result<u8> {
-    let found = inspect(&backup_spec(&args.path, args.live.as_deref())?).await?;
+    let spec = backup_spec(&args.path, args.live.as_deref())?;
+    let found = match spec.server() {
+        None => inspect(&spec).await?,
+        Some(_) => {
+            let look =
+                async |url: &str| inspect(&BackupSpec { path: url.into(), ..spec.clone() }).await;
+            connect::enter(context, &args.path, look).await?
+        }
+    };
     let mut out = context.terminal.output(None)?;
     match args.format {
         Format::Table => screen::screen(&mut out, context.screen(), &found)?,

@@ -1,11 +1,12 @@
 //! What every command does with a plan: shows it, asks, applies it, prints the receipt.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use chrono::{Duration, Local};
 
-use crate::apply::{ApplyOptions, Place, apply, place};
-use crate::cli::args::{Format, Writing};
+use crate::apply::{ApplyOptions, Pace, Place, apply, place};
+use crate::cli::args::{Format, Pacing, Writing};
 use crate::cli::confirm::{confirm, expect_target};
 use crate::cli::interrupt::Graceful;
 use crate::cli::sides::OpenSides;
@@ -137,7 +138,7 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
     let location =
         order.live.map_or_else(|| connect::again(context, bound.location()), str::to_owned);
     let mut target =
-        connect::target(&location).await.map_err(again).map_err(|e| match order.live {
+        connect::target(context, &location).await.map_err(again).map_err(|e| match order.live {
             None => e.hint(format!("the plan is for {bound}: if it lies elsewhere, add --live")),
             Some(_) => e,
         })?;
@@ -146,14 +147,19 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
         true => Ok(false),
         false => ask(context, &plan, target.as_mut(), order).await,
     };
+    let asked = match asked {
+        Ok(named) => pace(context, &order.writing.pacing).await.map(|pace| (named, pace)),
+        Err(e) => Err(e),
+    };
     let receipt = match asked {
         Err(e) => Err(e),
-        Ok(named) => {
+        Ok((named, pace)) => {
             let graceful = Graceful::begin();
             let options = ApplyOptions {
                 resume: order.resume,
                 elsewhere: named,
                 cancel: graceful.flag(),
+                pace,
                 ..ApplyOptions::new(state.locks())
             };
             let progress = context.terminal.progress();
@@ -185,6 +191,18 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
     }
     let conflicts = receipt.conflict_count() > 0 || !excluded.is_empty();
     Ok(if conflicts { CONFLICTS } else { 0 })
+}
+
+/// The replicas that are waited for.
+async fn pace(context: &Context, pacing: &Pacing) -> Result<Option<Arc<Pace>>> {
+    let Some(most) = pacing.max_lag else { return Ok(None) };
+    let mut replicas = Vec::with_capacity(pacing.replica.len());
+    for location in &pacing.replica {
+        let mut replica = connect::replica(context, location).await?;
+        replica.lag().await?;
+        replicas.push(replica);
+    }
+    Ok(Some(Arc::new(Pace::new(replicas, std::time::Duration::from_secs(most)))))
 }
 
 /// Asks about a plan on a target; true when the database was named, by the person asked or

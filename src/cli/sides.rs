@@ -63,14 +63,14 @@ pub async fn open_resolved(
 ) -> Result<OpenSides> {
     // A live that is not there says so itself, before a backup is looked for by its name.
     if Location::parse(resolved.live()?)?.path().is_some_and(|path| !path.exists()) {
-        connect::live(resolved.live()?).await?;
+        connect::live(context, resolved.live()?).await?;
     }
     // The backup first: telling what it is opens files, and closing a file drops the locks
     // that SQLite holds on it, should both be the same one.
     let most = flags.max_expanded_bytes;
     let tables = resolved.tables();
-    let backup = open_backup_side(resolved.backup()?, resolved.live()?, tables, most).await?;
-    let live = connect::live(resolved.live()?).await?;
+    let backup = open_backup_side(context, &resolved, tables, most).await?;
+    let live = connect::live(context, resolved.live()?).await?;
     if let (Some(a), Some(b)) = (live.identity(), backup.identity())
         && a.same(&b)
     {
@@ -99,20 +99,35 @@ pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
 
 /// Opens the backup.
 pub async fn open_backup_side(
-    locations: &[String],
-    live: &str,
+    context: &Context,
+    resolved: &Resolved,
     tables: &[String],
     max_expanded_bytes: Option<u64>,
 ) -> Result<Arc<dyn Source>> {
-    match locations {
+    match resolved.backup()? {
         [one] => {
-            let spec = backup_spec(one, Some(live))?;
+            let spec = backup_spec(one, Some(resolved.live()?))?;
             let tables = tables.to_vec();
-            open_backup(&BackupSpec { tables, max_expanded_bytes, ..spec }).await
+            open_spec(context, one, BackupSpec { tables, max_expanded_bytes, ..spec }).await
         }
         _ => Err(Error::usage("one backup can be read at a time")
             .hint("name one --backup, and run the command again for the next")),
     }
+}
+
+/// Opens a backup; a server may want a password.
+pub async fn open_spec(
+    context: &Context,
+    location: &str,
+    spec: BackupSpec,
+) -> Result<Arc<dyn Source>> {
+    if !registry::is_server(location) {
+        return open_backup(&spec).await;
+    }
+    let open = async |location: &str| {
+        open_backup(&BackupSpec { path: location.into(), ..spec.clone() }).await
+    };
+    connect::enter(context, location, open).await
 }
 
 impl OpenSides {

@@ -143,7 +143,7 @@ async fn take_all(
     let mut taken = Vec::new();
     for (location, database) in wanted {
         let now = context.now();
-        let source = connect::live(&location).await?;
+        let source = connect::live(context, &location).await?;
         let options = TakeOptions {
             out: out.to_owned(),
             formats: formats.clone(),

@@ -170,6 +170,13 @@ impl Progress for Bars {
         }
     }
 
+    fn wait(&self, why: &str) {
+        let place = self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(bar) = &*place {
+            bar.println(format!("waiting: {}", crate::report::text::escape(why)));
+        }
+    }
+
     fn finish(&self) {
         self.replace(None);
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::args::{Format, Writing};
+use crate::cli::args::{Format, Pacing, Writing};
 use crate::cli::plans::{self, Order};
 use crate::cli::{Context, block_on};
 use crate::error::Result;
@@ -31,6 +31,9 @@ pub struct UndoArgs {
     /// Refuse any database but the one of this name
     #[arg(long, value_name = "NAME")]
     pub expect_target: Option<String>,
+    /// Replicas.
+    #[command(flatten)]
+    pub pacing: Pacing,
     /// Write the plan or the receipt like this
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
@@ -51,6 +54,7 @@ pub fn run(context: &Context, args: &UndoArgs) -> Result<u8> {
             dry_run: args.dry_run,
             yes: args.yes,
             expect_target: args.expect_target.clone(),
+            pacing: args.pacing.clone(),
             ..Writing::default()
         };
         let order = Order {

@@ -49,7 +49,7 @@ async fn operation(context: &Context, what: Option<&str>, args: &VerifyArgs) -> 
     let operation = plan.operation().await?;
     let wrote = operation.as_ref().map_or(&plan.header().binding.target, |o| &o.target);
     let location = args.live.clone().unwrap_or_else(|| connect::again(context, wrote.location()));
-    let source = connect::live(&location).await?;
+    let source = connect::live(context, &location).await?;
     let progress = context.terminal.progress();
     let elsewhere = args.live.is_some();
     let report = verify_operation(&plan, source.as_ref(), elsewhere, progress.as_ref()).await;

@@ -145,6 +145,12 @@ impl Server {
         output(self.client(&["-e", sql]), sql)
     }
 
+    /// Runs a statement that shows one row, a line a column: `Name: value`.
+    #[track_caller]
+    pub fn shown(&self, sql: &str) -> String {
+        output(self.client(&["--column-names", "--vertical", "-e", sql]), sql)
+    }
+
     /// A new, empty database.
     pub fn database(&'static self) -> Database {
         static NUMBER: AtomicU64 = AtomicU64::new(0);

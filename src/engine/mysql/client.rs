@@ -57,6 +57,13 @@ pub(crate) fn complete(
     complete_from(url, environment, &files, &sockets)
 }
 
+/// A completed URL with this password.
+pub(crate) fn with_password(url: &str, password: &SecretString) -> SecretString {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let named = [("password".to_owned(), password.clone())];
+    Options(BTreeMap::from(named)).into_url(scheme, rest, &[])
+}
+
 fn complete_from(
     url: &str,
     environment: &dyn Fn(&str) -> Option<String>,

@@ -46,9 +46,11 @@ pub(crate) fn is_lost(e: &sqlx::Error) -> bool {
 pub(crate) fn explain(address: &Address, what: &str, e: sqlx::Error) -> Error {
     let (side, shown) = (address.side, address.shown());
     let error = match number(&e) {
-        Some(1044 | 1045 | 1698) => {
-            Error::failed(format!("{side}: {shown} does not let this user in"))
-                .hint("check user and password, best in ~/.my.cnf: [client] user, password")
+        Some(number @ (1044 | 1045 | 1698)) => {
+            let error = Error::failed(format!("{side}: {shown} does not let this user in"))
+                .hint("check user and password, best in ~/.my.cnf: [client] user, password");
+            // A right to a database (1044), or a socket's own user (1698), no password gives.
+            if number == 1045 { error.denied() } else { error }
         }
         Some(1049) => Error::usage(format!("{side}: {shown}: there is no such database"))
             .hint("the URL's path names the database: mysql://user@host/database"),

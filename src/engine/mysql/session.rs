@@ -199,6 +199,25 @@ impl Session {
         Ok(Standing { read_only: read_only.is_some_and(|value| !off(value)), replica })
     }
 
+    /// How many seconds each channel that this server replicates by is behind; `None` for one
+    /// that stands still.
+    pub(crate) async fn behind(&mut self, server: &Server) -> Result<Vec<Option<u64>>, Stop> {
+        let status = match server.mariadb {
+            true => "show all slaves status",
+            false => "show replica status",
+        };
+        let mut channels = Vec::new();
+        self.query(status, &[], |row| {
+            let named =
+                |name: &str| matches!(name, "Seconds_Behind_Master" | "Seconds_Behind_Source");
+            let at = row.columns().iter().position(|c| named(sqlx::Column::name(c)));
+            channels.push(at.and_then(|at| text(row, at)).and_then(|seconds| seconds.parse().ok()));
+            Ok(true)
+        })
+        .await?;
+        Ok(channels)
+    }
+
     /// Runs a statement of our own without values, in text.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.connection.execute(AssertSqlSafe(sql)).await?;

@@ -1,6 +1,11 @@
 //! The live systems: one folder each, with the same file names in each.
 
 pub mod mysql;
+pub mod postgres;
 pub mod sqlite;
+
+mod spool;
+mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
+mod wire;

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use crate::engine::mysql::replica::MysqlReplica;
 use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::sqlite::write::SqliteTarget;
-use crate::engine::{mysql, sqlite};
+use crate::engine::{mysql, postgres, sqlite};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::source::Source;
@@ -28,6 +28,8 @@ pub enum Location<'a> {
     Sqlite(&'a str),
     /// The URL of a MySQL or MariaDB database: `mysql://`, `mariadb://`.
     Mysql(&'a str),
+    /// The URL of a PostgreSQL database: `postgres://`, `postgresql://`.
+    Postgres(&'a str),
 }
 
 impl<'a> Location<'a> {
@@ -42,10 +44,14 @@ impl<'a> Location<'a> {
         // A path may hold `://` only after a slash or in no scheme's form.
         match location.split_once("://") {
             Some(("mysql" | "mariadb", _)) => Ok(Location::Mysql(location)),
+            Some(("postgres" | "postgresql", _)) => Ok(Location::Postgres(location)),
             Some((scheme, _)) if is_scheme(scheme) => Err(Error::usage(format!(
                 "databases with the scheme {scheme}:// are not supported"
             ))
-            .hint("give the path of a SQLite file, or mysql://user@host/database")),
+            .hint(
+                "give the path of a SQLite file, postgres://user@host/database or \
+                 mysql://user@host/database",
+            )),
             _ => Ok(Location::Sqlite(location)),
         }
     }
@@ -54,7 +60,7 @@ impl<'a> Location<'a> {
     pub fn database(self) -> Option<&'a str> {
         match self {
             Location::Sqlite(path) => Path::new(path).file_name()?.to_str(),
-            Location::Mysql(url) => {
+            Location::Mysql(url) | Location::Postgres(url) => {
                 let (_, rest) = url.split_once("://")?;
                 let path = rest.split('?').next()?.split_once('/')?.1;
                 Some(path).filter(|name| !name.is_empty())
@@ -66,7 +72,7 @@ impl<'a> Location<'a> {
     pub fn path(self) -> Option<&'a Path> {
         match self {
             Location::Sqlite(path) => Some(Path::new(path)),
-            Location::Mysql(_) => None,
+            Location::Mysql(_) | Location::Postgres(_) => None,
         }
     }
 }
@@ -90,7 +96,8 @@ pub fn complete(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<SecretString> {
     match Location::parse(location)? {
-        Location::Sqlite(_) => Ok(location.into()),
+        // The driver looks for itself, as libpq does.
+        Location::Sqlite(_) | Location::Postgres(_) => Ok(location.into()),
         Location::Mysql(url) => mysql::client::complete(url, environment),
     }
 }
@@ -109,6 +116,7 @@ pub fn shown(location: &str) -> Result<String> {
     match Location::parse(location)? {
         Location::Sqlite(path) => Ok(path.to_owned()),
         Location::Mysql(url) => mysql::open::shown(url),
+        Location::Postgres(url) => postgres::open::shown(url),
     }
 }
 
@@ -117,6 +125,7 @@ pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Sou
     match Location::parse(location)? {
         Location::Sqlite(path) => sqlite::open::live(path, parallelism).await,
         Location::Mysql(url) => mysql::open::source(url, Which::Live, parallelism).await,
+        Location::Postgres(url) => postgres::open::source(url, Which::Live, parallelism).await,
     }
 }
 
@@ -125,6 +134,7 @@ pub async fn open_backup(location: &str, parallelism: usize) -> Result<Arc<dyn S
     match Location::parse(location)? {
         Location::Sqlite(path) => sqlite::open::backup(path, parallelism).await,
         Location::Mysql(url) => mysql::open::source(url, Which::Backup, parallelism).await,
+        Location::Postgres(url) => postgres::open::source(url, Which::Backup, parallelism).await,
     }
 }
 
@@ -135,6 +145,7 @@ pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
             Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
         }
         Location::Mysql(url) => Ok(Box::new(MysqlTarget::open(url).await?)),
+        Location::Postgres(_) => Err(Error::refused("PostgreSQL can be read, not written yet")),
     }
 }
 
@@ -177,10 +188,10 @@ mod tests {
             assert_eq!(Location::parse(location).unwrap(), Location::Sqlite(path));
             assert!(!is_server(location));
         }
-        assert!(is_server("mysql://h/db") && is_server("mariadb://h/db"));
-        for location in ["postgres://u:secret@h/db", "oracle://u:secret@h/db"] {
-            let e = Location::parse(location).unwrap_err();
-            assert!(!e.to_string().contains("secret"), "{e}");
+        for url in ["mysql://h/db", "mariadb://h/db", "postgres://h/db", "postgresql:///db"] {
+            assert!(is_server(url), "{url}");
         }
+        let e = Location::parse("oracle://u:secret@h/db").unwrap_err();
+        assert!(!e.to_string().contains("secret"), "{e}");
     }
 }

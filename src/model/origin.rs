@@ -45,6 +45,11 @@ pub enum Identity {
         system: u64,
         /// The database's oid.
         oid: u32,
+        /// When the server was started, in microseconds since 1970: what tells a cluster from
+        /// its copy that runs beside it. Not kept, since a server may be started anew; 0 is
+        /// not known.
+        #[serde(skip)]
+        started: i64,
         /// The database's name.
         name: String,
         /// Where it was reached: a URL without a password.
@@ -70,9 +75,17 @@ impl Identity {
                 Identity::Sqlite { host: other_host, dev: other_dev, ino: other_ino, .. },
             ) => (host, dev, ino) == (other_host, other_dev, other_ino),
             (
-                Identity::Postgres { system, oid, .. },
-                Identity::Postgres { system: other_system, oid: other_oid, .. },
-            ) => (system, oid) == (other_system, other_oid),
+                Identity::Postgres { system, oid, started, .. },
+                Identity::Postgres {
+                    system: other_system,
+                    oid: other_oid,
+                    started: other_started,
+                    ..
+                },
+            ) => {
+                let one_start = *started == 0 || *other_started == 0 || started == other_started;
+                (system, oid) == (other_system, other_oid) && one_start
+            }
             (
                 Identity::Mysql { server, name, .. },
                 Identity::Mysql { server: other_server, name: other_name, .. },

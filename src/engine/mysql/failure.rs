@@ -5,6 +5,7 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::engine::mysql::address::Address;
+use crate::engine::stop::Explain;
 use crate::error::{Error, Kind};
 
 /// The statement waited too long for a lock and was rolled back; its transaction goes on.
@@ -42,8 +43,13 @@ pub(crate) fn is_lost(e: &sqlx::Error) -> bool {
     }
 }
 
-/// A failure with the server and what was being done in words.
-pub(crate) fn explain(address: &Address, what: &str, e: sqlx::Error) -> Error {
+impl Explain for Address {
+    fn explain(&self, what: &str, e: sqlx::Error) -> Error {
+        explain(self, what, e)
+    }
+}
+
+fn explain(address: &Address, what: &str, e: sqlx::Error) -> Error {
     let (side, shown) = (address.side, address.shown());
     let error = match number(&e) {
         Some(number @ (1044 | 1045 | 1698)) => {

@@ -8,7 +8,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use crate::engine::mysql::catalogue::{Table, TableColumn};
 use crate::engine::mysql::query::any_of;
 use crate::engine::mysql::rows::{Rows, tuple};
-use crate::engine::mysql::session::{Session, Stop, quote};
+use crate::engine::mysql::session::{Session, Stop, quote, raw};
 use crate::engine::mysql::types::Form;
 use crate::model::table::{Column, scan_schema};
 use crate::model::value::{Cells, EXACT, Value, ValueRef, fits, push_exact};
@@ -62,7 +62,7 @@ pub(crate) async fn fetch(
         let parameters: Vec<ValueRef<'_>> = asked.concat();
         session
             .query(&sql, &parameters, |row| {
-                rows.push(row)?;
+                rows.push(|at| raw(row, at))?;
                 let key = tuple(row, columns.len(), &key_forms)?;
                 let key: Vec<ValueRef<'_>> = key.iter().map(Value::as_ref).collect();
                 order.push(places.get(&word(&key)).copied().unwrap_or(usize::MAX));

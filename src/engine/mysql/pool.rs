@@ -82,7 +82,7 @@ impl Pool {
 
     /// The user-facing error of something that failed while it was to `what`.
     pub(crate) fn failed(&self, what: &str, stop: Stop) -> Error {
-        stop.explain(&self.address, what)
+        stop.explain(&*self.address, what)
     }
 
     /// Ends the snapshot and closes the connections.

@@ -1,115 +1,17 @@
-//! Rows of a prepared statement into Arrow arrays, each column in the carrier that was
-//! asked for.
+//! Rows of a prepared statement as batches and as tuples.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch};
 use sqlx::mysql::MySqlRow;
 
 use crate::engine::mysql::session::raw;
 use crate::engine::mysql::types::Form;
-use crate::error::{Error, Result};
-use crate::fit::carry::{Carried, CarrierBuilder, exact_column};
-use crate::model::table::{Column, scan_schema};
-use crate::model::value::{Value, ValueRef};
-
-/// Rows in a full batch.
-pub(crate) const BATCH_ROWS: usize = 8192;
-
-/// A batch with this many bytes is full too.
-const BATCH_BYTES: usize = 4 << 20;
+use crate::engine::wire;
+use crate::error::Result;
+use crate::model::value::Value;
 
 /// A batch under construction.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    columns: Vec<Column>,
-    forms: Vec<Form>,
-    builders: Vec<CarrierBuilder>,
-    rows: usize,
-    bytes: usize,
-    scratch: String,
-}
-
-impl Rows {
-    /// An empty batch of these columns, whose values come in these forms.
-    pub(crate) fn new(columns: &[Column], forms: Vec<Form>, rows: usize) -> Self {
-        Self {
-            builders: builders(columns, rows),
-            columns: columns.to_vec(),
-            forms,
-            rows: 0,
-            bytes: 0,
-            scratch: String::new(),
-        }
-    }
-
-    /// True when the batch should be handed on.
-    pub(crate) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
-    }
-
-    /// The number of rows.
-    pub(crate) fn len(&self) -> usize {
-        self.rows
-    }
-
-    /// Appends a row, whose first cells are the columns in order; gives its bytes.
-    pub(crate) fn push(&mut self, row: &MySqlRow) -> Result<usize> {
-        let mut bytes = 0;
-        for (at, (builder, form)) in self.builders.iter_mut().zip(&self.forms).enumerate() {
-            match raw(row, at) {
-                None => builder.push(ValueRef::Null),
-                Some(cell) => {
-                    bytes += cell.len();
-                    let value = form.decode(cell, &mut self.scratch);
-                    builder.push(value.ok_or_else(|| torn(&self.columns[at].name))?);
-                }
-            }
-        }
-        self.rows += 1;
-        self.bytes += bytes;
-        Ok(bytes)
-    }
-
-    /// Appends a row of NULLs.
-    pub(crate) fn push_absent(&mut self) {
-        self.builders.iter_mut().for_each(|builder| builder.push(ValueRef::Null));
-        self.rows += 1;
-    }
-
-    /// The batch, and an empty one in its place.
-    pub(crate) fn take(&mut self) -> Result<RecordBatch> {
-        let rows = std::mem::take(&mut self.rows);
-        self.bytes = 0;
-        let full = std::mem::replace(&mut self.builders, builders(&self.columns, rows));
-        let carried: Vec<Carried> = full.into_iter().map(CarrierBuilder::finish).collect();
-        let exact = exact_column(self.columns.iter().zip(&carried), rows);
-        let mut arrays: Vec<ArrayRef> = carried.into_iter().map(|c| c.array).collect();
-        arrays.push(Arc::new(exact));
-        Ok(RecordBatch::try_new(scan_schema(&self.columns), arrays)?)
-    }
-}
-
-fn builders(columns: &[Column], rows: usize) -> Vec<CarrierBuilder> {
-    columns.iter().map(|column| CarrierBuilder::new(column.carrier, rows)).collect()
-}
+pub(crate) type Rows = wire::Rows<Form>;
 
 /// The cells from place `first` on, in these forms.
 pub(crate) fn tuple(row: &MySqlRow, first: usize, forms: &[Form]) -> Result<Vec<Value>> {
-    let mut scratch = String::new();
-    forms
-        .iter()
-        .enumerate()
-        .map(|(at, form)| match raw(row, first + at) {
-            None => Ok(Value::Null),
-            Some(cell) => {
-                let value = form.decode(cell, &mut scratch).map(ValueRef::to_owned);
-                value.ok_or_else(|| torn("of the key"))
-            }
-        })
-        .collect()
-}
-
-fn torn(column: &str) -> Error {
-    Error::failed(format!("the server sent a cell of column {column} that is not of its type"))
+    wire::tuple(forms, |at| raw(row, first + at))
 }

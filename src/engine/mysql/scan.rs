@@ -4,26 +4,22 @@
 //! waits for a consumer. A table without a unique index can't be read in pages: it goes
 //! through a private temporary file.
 
-use std::io::{BufReader, BufWriter, Seek};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::StreamWriter;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use tokio::sync::mpsc::Sender;
 
 use crate::engine::mysql::pool::Pool;
 use crate::engine::mysql::query::Pages;
-use crate::engine::mysql::rows::{BATCH_ROWS, Rows, tuple};
+use crate::engine::mysql::rows::{Rows, tuple};
+use crate::engine::mysql::session::raw;
 use crate::engine::mysql::source::Known;
+use crate::engine::spool::{Batches, Spool};
+use crate::engine::wire::BATCH_ROWS;
 use crate::error::Result;
 use crate::model::table::scan_schema;
 use crate::model::value::{Value, ValueRef};
 use crate::source::Scan;
-
-type Batches = Sender<datafusion::error::Result<RecordBatch>>;
 
 /// Batches that wait for the consumer.
 const WAITING: usize = 2;
@@ -65,7 +61,7 @@ async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches)
         let (mut count, mut bytes) = (0, 0);
         let mut reader = pool.reader().await?;
         let read = reader.session()?.query(&page.sql, &parameters, |row| {
-            bytes += rows.push(row)?;
+            bytes += rows.push(|at| raw(row, at))?;
             count += 1;
             let stop = bytes >= PAGE_BYTES;
             if stop || count == size {
@@ -102,28 +98,19 @@ async fn through_a_file(
     batches: &Batches,
 ) -> Result<()> {
     let mut rows = Rows::new(&request.columns, pages.forms.clone(), BATCH_ROWS);
-    let schema = scan_schema(&request.columns);
-    let mut writer = StreamWriter::try_new(BufWriter::new(tempfile::tempfile()?), &schema)?;
+    let mut spool = Spool::new(&scan_schema(&request.columns))?;
     let all = pages.page(None, 0);
     let parameters: Vec<ValueRef<'_>> = all.parameters.iter().map(Value::as_ref).collect();
     let mut reader = pool.reader().await?;
     let read = reader.session()?.query(&all.sql, &parameters, |row| {
-        rows.push(row)?;
+        rows.push(|at| raw(row, at))?;
         if rows.is_full() {
-            writer.write(&rows.take()?)?;
+            spool.push(&rows.take()?)?;
         }
         Ok(true)
     });
     read.await.map_err(|stop| pool.failed(&format!("read {}", request.table), stop))?;
     drop(reader);
-    writer.write(&rows.take()?)?;
-    let mut file = writer.into_inner()?.into_inner().map_err(|e| e.into_error())?;
-    file.rewind()?;
-    for batch in StreamReader::try_new(BufReader::new(file), None)? {
-        let batch = batch?;
-        if batch.num_rows() > 0 && batches.send(Ok(batch)).await.is_err() {
-            return Ok(());
-        }
-    }
-    Ok(())
+    spool.push(&rows.take()?)?;
+    spool.send(batches).await
 }

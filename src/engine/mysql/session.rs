@@ -12,8 +12,9 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Decode, Executor, MySql, Row};
 
 use crate::engine::mysql::address::Address;
-use crate::engine::mysql::failure::{explain, number};
-use crate::error::{Error, Result};
+use crate::engine::mysql::failure::number;
+pub(crate) use crate::engine::stop::{Explain, Stop};
+use crate::error::Result;
 use crate::model::calendar::{date_text, moment_text};
 use crate::model::value::ValueRef;
 
@@ -81,37 +82,6 @@ pub(crate) struct Session {
     connection: MySqlConnection,
 }
 
-/// Why something did not go: the server, or we ourselves.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    /// The server or the connection.
-    Server(sqlx::Error),
-    /// Ours.
-    Ours(Error),
-}
-
-impl From<sqlx::Error> for Stop {
-    fn from(e: sqlx::Error) -> Self {
-        Stop::Server(e)
-    }
-}
-
-impl From<Error> for Stop {
-    fn from(e: Error) -> Self {
-        Stop::Ours(e)
-    }
-}
-
-impl Stop {
-    /// The user-facing error.
-    pub(crate) fn explain(self, address: &Address, what: &str) -> Error {
-        match self {
-            Stop::Server(e) => explain(address, what, e),
-            Stop::Ours(e) => e,
-        }
-    }
-}
-
 impl Session {
     /// Connects and pins the session.
     pub(crate) async fn open(address: &Address, purpose: Purpose) -> Result<(Self, Server)> {
@@ -119,7 +89,7 @@ impl Session {
         let connection = connecting
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-            .map_err(|e| explain(address, "be connected to", e))?;
+            .map_err(|e| address.explain("be connected to", e))?;
         let mut session = Self { connection };
         match session.pin(purpose).await {
             Ok(server) => Ok((session, server)),

@@ -20,6 +20,7 @@
 
 use std::fmt::Write as _;
 
+use crate::engine::wire;
 use crate::model::calendar::{DAY_MICROS, days};
 use crate::model::table::Carrier;
 use crate::model::value::ValueRef;
@@ -126,14 +127,10 @@ impl Form {
             Form::Bytes => Carrier::Blob,
         }
     }
+}
 
-    /// The cell that these bytes are; texts are written to `scratch`. `None` for bytes that
-    /// are not of this form.
-    pub(crate) fn decode<'a>(
-        self,
-        bytes: &'a [u8],
-        scratch: &'a mut String,
-    ) -> Option<ValueRef<'a>> {
+impl wire::Form for Form {
+    fn decode<'a>(self, bytes: &'a [u8], scratch: &'a mut String) -> Option<ValueRef<'a>> {
         Some(match self {
             Form::Int { width, unsigned } => {
                 let bits = little(bytes, width.into())?;
@@ -270,6 +267,7 @@ fn time(bytes: &[u8], fraction: u8, out: &mut String) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::wire::Form as _;
 
     fn decoded(form: Form, bytes: &[u8]) -> String {
         let mut scratch = String::new();

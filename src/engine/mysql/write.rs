@@ -23,14 +23,12 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::mysql::address::Address;
 use crate::engine::mysql::catalogue::{Table, TableColumn};
-use crate::engine::mysql::failure::{
-    DEADLOCK, LOCK_WAIT_TIMEOUT, RECORD_CHANGED, explain, is_lost, number,
-};
+use crate::engine::mysql::failure::{DEADLOCK, LOCK_WAIT_TIMEOUT, RECORD_CHANGED, is_lost, number};
 use crate::engine::mysql::fetch::word;
 use crate::engine::mysql::open::identity;
 use crate::engine::mysql::rows::{Rows, tuple};
 use crate::engine::mysql::schema::{describe, no_table};
-use crate::engine::mysql::session::{Purpose, Server, Session, Stop};
+use crate::engine::mysql::session::{Explain, Purpose, Server, Session, Stop, raw};
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::TablePlan;
@@ -115,7 +113,7 @@ impl MysqlTarget {
         }
         let passing = matches!(number(&stop), Some(DEADLOCK | RECORD_CHANGED));
         let waited = number(&stop) == Some(LOCK_WAIT_TIMEOUT);
-        let e = explain(&self.address, what, stop);
+        let e = self.address.explain(what, stop);
         match (passing, waited) {
             (true, _) => e.passing(),
             // The application holds a row for longer than 2 s: later is another day.
@@ -289,7 +287,7 @@ impl Target for MysqlTarget {
                 // What the engine only takes for equal is another row.
                 let Some(place) = places.get(&word(&key)) else { return Ok(true) };
                 let at = rows.len() as u32;
-                rows.push(row)?;
+                rows.push(|at| raw(row, at))?;
                 match found[*place].replace(at) {
                     None => Ok(true),
                     Some(_) => Err(Error::refused(format!(
@@ -368,7 +366,7 @@ impl Target for MysqlTarget {
 
     async fn close(self: Box<Self>) -> Result<()> {
         let Some(session) = self.session else { return Ok(()) };
-        session.close().await.map_err(|e| explain(&self.address, "be closed", e))
+        session.close().await.map_err(|e| self.address.explain("be closed", e))
     }
 }
 

@@ -1,0 +1,25 @@
+//! PostgreSQL: a live database, or a backup restored aside on a server.
+//!
+//! ```text
+//! address (URL) -> session (pinned, its failures told) -> pool (one snapshot, several sessions)
+//!                     └── copy (binary rows)                   │
+//! types <- catalogue -> schema                survey, scan, fetch ───> source
+//!                                             query, filter ──┘
+//! ```
+
+pub(crate) mod address;
+pub(crate) mod catalogue;
+mod checkup;
+mod copy;
+mod failure;
+mod fetch;
+mod filter;
+pub mod open;
+mod pool;
+mod query;
+mod scan;
+mod schema;
+mod session;
+mod source;
+mod survey;
+mod types;

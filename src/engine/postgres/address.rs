@@ -1,0 +1,184 @@
+//! Where a server is, and as whom it is entered: `postgres://user@host:port/database`.
+//!
+//! ```text
+//! postgres://app@db1/prod                              TCP, TLS verified
+//! postgres:///prod?host=/run/postgresql                a unix socket
+//! postgres://app@db1/prod?sslrootcert=/etc/ca.pem      an authority of one's own
+//! ```
+//!
+//! What the URL leaves out comes, as libpq has it, from PGHOST, PGPORT, PGUSER, PGPASSWORD,
+//! PGDATABASE, PGSSLMODE and the password file (PostgreSQL documentation, 34.15 and 34.16). The
+//! password never leaves this module but to the driver: what is shown is built anew.
+
+use std::fmt;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+
+use crate::error::{Error, Result};
+use crate::model::side::Which;
+
+/// The parameters of a URL that mean something.
+const KNOWN: [&str; 10] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "sslmode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+];
+
+/// A database of a server, and how to enter it.
+#[derive(Clone)]
+pub(crate) struct Address {
+    options: PgConnectOptions,
+    database: String,
+    shown: String,
+    /// The side it is read as, or written to.
+    pub(crate) side: Which,
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&self.shown).finish()
+    }
+}
+
+impl Address {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// `Usage`; no message holds the URL, which may hold a password.
+    pub(crate) fn parse(url: &str, side: Which) -> Result<Self> {
+        let wrong = |why: &str| {
+            Error::usage(format!("{side}: the server's URL can't be read: {why}"))
+                .hint("postgres://user@host:5432/database, or ?host=/run/postgresql behind it")
+        };
+        let (_, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
+        let query = rest.split_once('?').map_or("", |(_, query)| query);
+        let names = query.split('&').filter(|part| !part.is_empty());
+        let mut names = names.map(|part| part.split_once('=').map_or(part, |(name, _)| name));
+        if let Some(unknown) = names.clone().find(|name| !KNOWN.contains(name)) {
+            return Err(wrong(&format!("there is no parameter {unknown}")));
+        }
+        let mode_named = names.any(|name| name == "sslmode");
+        // `postgres:///prod` has no host, which the URL standard allows to no such scheme.
+        let hostless = rest.starts_with(['/', '?']) || rest.is_empty();
+        let url = match hostless {
+            true => format!("postgres://{}{rest}", default_host()),
+            false => format!("postgres://{rest}"),
+        };
+        let mut options: PgConnectOptions =
+            url.parse().map_err(|_| wrong("a part of it is malformed"))?;
+        let database = options.get_database().unwrap_or_default().to_owned();
+        if database.is_empty() {
+            return Err(wrong("it names no database"));
+        }
+        let host = options.get_host().to_owned();
+        let local = options.get_socket().is_some()
+            || host.starts_with('/')
+            || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]");
+        let asked = mode_named || std::env::var_os("PGSSLMODE").is_some();
+        let verified =
+            matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        if !local && asked && !verified {
+            return Err(wrong("off this host the server is verified").hint(
+                "sslmode=verify-full, with sslrootcert=FILE where the authority is your own",
+            ));
+        }
+        if !asked {
+            options = options.ssl_mode(match local {
+                true => PgSslMode::Disable,
+                false => PgSslMode::VerifyFull,
+            });
+        }
+        let (user, port) = (options.get_username().to_owned(), options.get_port());
+        let place = match options.get_socket() {
+            Some(socket) => format!("/{database}?host={}&port={port}", socket.display()),
+            None if host.starts_with('/') => format!("/{database}?host={host}&port={port}"),
+            None => format!("{host}:{port}/{database}"),
+        };
+        let shown = match place.strip_prefix('/') {
+            Some(rest) => format!("postgres:///{rest}&user={user}"),
+            None => format!("postgres://{user}@{place}"),
+        };
+        let options = options
+            .application_name("restorekit")
+            .extra_float_digits(3)
+            .statement_cache_capacity(64)
+            .disable_statement_logging();
+        Ok(Self { options, database, shown, side })
+    }
+
+    /// The URL without a password.
+    pub(crate) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// The database's name.
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// For the driver.
+    pub(super) fn options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+}
+
+/// The host of a URL without one, as the driver finds it; percent-encoded where it is a folder.
+fn default_host() -> String {
+    let options = PgConnectOptions::new_without_pgpass();
+    let host = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => options.get_host().to_owned(),
+    };
+    host.replace('/', "%2F")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w2_a_password_is_in_no_message() {
+        let address =
+            Address::parse("postgres://u:hun%40ter2@localhost:5433/app", Which::Live).unwrap();
+        assert_eq!(address.shown(), "postgres://u@localhost:5433/app");
+        assert!(!format!("{address:?}").contains("ter2"));
+        let address =
+            Address::parse("postgres:///app?host=/run/pg&user=u&password=hunter2", Which::Live);
+        let address = address.unwrap();
+        assert!(address.shown().starts_with("postgres:///app?host=/run/pg&port="), "{address:?}");
+        assert!(!address.shown().contains("hunter2"));
+        // What is shown is an address again.
+        let again = Address::parse(address.shown(), Which::Live).unwrap();
+        assert_eq!(again.shown(), address.shown());
+        for wrong in [
+            "postgres://u:hunter2@h:port/app",
+            "postgres://u:hunter2@localhost/app?load_balance=1",
+            "postgres://u:hunter2@db1/app?sslmode=disable",
+            "postgres://u:hunter2@db1/app?sslmode=prefer",
+        ] {
+            let e = Address::parse(wrong, Which::Live).unwrap_err();
+            assert!(!format!("{e:?} {:?}", e.hints()).contains("hunter2"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn w13_off_this_host_tls_is_verified() {
+        let mode = |url| {
+            let address = Address::parse(url, Which::Live).unwrap();
+            format!("{:?}", address.options.get_ssl_mode())
+        };
+        assert_eq!(mode("postgres://u@db1/app"), "VerifyFull");
+        assert_eq!(mode("postgres://u@localhost/app"), "Disable");
+        assert_eq!(mode("postgresql:///app?host=/run/pg"), "Disable");
+        assert_eq!(mode("postgres://u@localhost/app?sslmode=verify-ca"), "VerifyCa");
+        assert_eq!(mode("postgres://u@db1/app?sslmode=verify-ca&sslrootcert=/ca.pem"), "VerifyCa");
+    }
+}

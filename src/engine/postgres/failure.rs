@@ -1,0 +1,85 @@
+//! What a server's error means, by its SQLSTATE, never by its text (PostgreSQL documentation,
+//! appendix A).
+
+use crate::engine::postgres::address::Address;
+use crate::engine::stop::Explain;
+use crate::error::{Error, Kind};
+use crate::model::side::Which;
+
+/// A lock was waited for too long; the transaction has failed.
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// The server chose this transaction to end a deadlock.
+pub(crate) const DEADLOCK: &str = "40P01";
+/// Others wrote what this transaction read.
+pub(crate) const SERIALIZATION: &str = "40001";
+
+/// The SQLSTATE of an error; `None` when it is not the server's.
+pub(crate) fn state(e: &sqlx::Error) -> Option<String> {
+    match e {
+        sqlx::Error::Database(e) => e.code().map(|code| code.into_owned()),
+        _ => None,
+    }
+}
+
+/// True when the connection is gone, so that nobody knows what became of the last statement.
+pub(crate) fn is_lost(e: &sqlx::Error) -> bool {
+    match state(e).as_deref() {
+        // Shut down by the administrator, crashed, connection failures, idle for too long.
+        Some(state) => state.starts_with("57P") || state.starts_with("08") || state == "25P03",
+        None => matches!(e, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
+    }
+}
+
+impl Explain for Address {
+    /// A failure with the server and what was being done in words.
+    fn explain(&self, what: &str, e: sqlx::Error) -> Error {
+        let (side, shown) = (self.side, self.shown());
+        let error = match state(&e).as_deref() {
+            Some("28000" | "28P01") => Error::failed(format!(
+                "{side}: {shown} does not let this user in"
+            ))
+            .hint("check user and password, best in ~/.pgpass: host:port:database:user:password"),
+            Some("3D000") => Error::usage(format!("{side}: {shown}: there is no such database"))
+                .hint("the URL's path names the database: postgres://user@host/database"),
+            Some("42501") => Error::failed(format!(
+                "{side}: this user has no right to {what} at {shown}, or row-level security \
+                 would hide rows from it"
+            ))
+            .hint(match side {
+                Which::Live => "grant select, and to write insert, update (delete for undo), on it",
+                Which::Backup => "grant select on it",
+            }),
+            Some("25006") => {
+                Error::refused(format!("{side}: {shown} is read-only and can't be written"))
+                    .hint("name the primary server as --live")
+            }
+            Some(LOCK_NOT_AVAILABLE) => {
+                Error::failed(format!("{side}: {shown}: a row is locked by another client"))
+                    .hint("its transaction held the lock for 2 s; try again when it has ended")
+            }
+            Some(DEADLOCK | SERIALIZATION) => {
+                Error::failed(format!("{side}: {shown}: deadlocked with other clients"))
+                    .hint("try again when the tables are less busy")
+            }
+            Some("53300") => {
+                Error::failed(format!("{side}: {shown} has no connection left for this user"))
+                    .hint("try again later, or with fewer connections")
+            }
+            Some("53100") => Error::new(
+                Kind::Stopped,
+                format!("{side}: {shown} could not {what}: its disk is full"),
+            )
+            .hint("free some space, then restorekit apply --resume"),
+            _ if is_lost(&e) => Error::failed(format!(
+                "{side}: the connection to {shown} was lost while it was to {what}"
+            ))
+            .hint("check that the server runs and can be reached"),
+            _ => Error::failed(format!("{side}: {shown} could not {what}")),
+        };
+        // The driver's own words may quote what it was configured with.
+        match e {
+            sqlx::Error::Configuration(_) => error,
+            e => error.because(e),
+        }
+    }
+}

@@ -96,8 +96,8 @@ pub fn complete(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<SecretString> {
     match Location::parse(location)? {
-        // The driver looks for itself, as libpq does.
-        Location::Sqlite(_) | Location::Postgres(_) => Ok(location.into()),
+        Location::Sqlite(_) => Ok(location.into()),
+        Location::Postgres(url) => Ok(postgres::address::complete(url, environment)),
         Location::Mysql(url) => mysql::client::complete(url, environment),
     }
 }

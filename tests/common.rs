@@ -2,6 +2,7 @@
 //! databases compared by the shell's own words.
 
 pub mod mariadb;
+pub mod postgres;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -14,6 +14,7 @@ mod model;
 mod mysql;
 mod plans;
 mod replicas;
+mod postgres;
 mod row_diff;
 mod story_b;
 mod told;

@@ -12,6 +12,8 @@
 
 use std::fmt;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use secrecy::SecretString;
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
@@ -82,15 +84,14 @@ impl Address {
         let local = options.get_socket().is_some()
             || host.starts_with('/')
             || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]");
-        let asked = mode_named || std::env::var_os("PGSSLMODE").is_some();
         let verified =
             matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
-        if !local && asked && !verified {
+        if !local && mode_named && !verified {
             return Err(wrong("off this host the server is verified").hint(
                 "sslmode=verify-full, with sslrootcert=FILE where the authority is your own",
             ));
         }
-        if !asked {
+        if !mode_named {
             options = options.ssl_mode(match local {
                 true => PgSslMode::Disable,
                 false => PgSslMode::VerifyFull,
@@ -130,6 +131,24 @@ impl Address {
     }
 }
 
+/// A URL with what the environment says of TLS, where it says nothing itself; the driver looks
+/// for the rest.
+pub(crate) fn complete(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> SecretString {
+    let named = |name: &str| {
+        let query = url.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').any(|part| part.split('=').next() == Some(name))
+    };
+    let mut complete = url.to_owned();
+    for (name, variable) in [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")] {
+        if let Some(value) = environment(variable).filter(|_| !named(name)) {
+            let before = if complete.contains('?') { '&' } else { '?' };
+            let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
+            complete.push_str(&format!("{before}{name}={value}"));
+        }
+    }
+    complete.into()
+}
+
 /// The host of a URL without one, as the driver finds it; percent-encoded where it is a folder.
 fn default_host() -> String {
     let options = PgConnectOptions::new_without_pgpass();
@@ -142,6 +161,8 @@ fn default_host() -> String {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     #[test]
@@ -180,5 +201,16 @@ mod tests {
         assert_eq!(mode("postgresql:///app?host=/run/pg"), "Disable");
         assert_eq!(mode("postgres://u@localhost/app?sslmode=verify-ca"), "VerifyCa");
         assert_eq!(mode("postgres://u@db1/app?sslmode=verify-ca&sslrootcert=/ca.pem"), "VerifyCa");
+        // What the environment asks for holds where the URL is silent, and is held to the same.
+        let of = |url: &str| {
+            let environment = |name: &str| (name == "PGSSLMODE").then(|| "disable".to_owned());
+            complete(url, &environment).expose_secret().to_owned()
+        };
+        assert_eq!(
+            of("postgres://u@db1/app?port=1"),
+            "postgres://u@db1/app?port=1&sslmode=disable"
+        );
+        assert_eq!(of("postgres:///app?sslmode=require"), "postgres:///app?sslmode=require");
+        assert!(Address::parse(&of("postgres://u@db1/app"), Which::Live).is_err());
     }
 }

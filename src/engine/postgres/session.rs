@@ -135,17 +135,6 @@ impl Session {
         Ok(self.run(&sql).await?)
     }
 
-    /// Begins a transaction that may write. A lock is waited for at most 2 s, and a client that
-    /// hangs does not keep one for ever (G7).
-    pub(crate) async fn begin_writing(&mut self) -> Result<(), Stop> {
-        let sql = format!(
-            "begin isolation level read committed read write; set constraints all immediate; \
-             set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '60s'; \
-             {PINS}"
-        );
-        Ok(self.run(&sql).await?)
-    }
-
     /// What the server lets nobody, or only its primary, write.
     pub(crate) async fn standing(&mut self) -> Result<Standing, Stop> {
         // `reset_val` is what the session began with, whatever a transaction set since.
@@ -162,15 +151,6 @@ impl Session {
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         self.connection.execute(AssertSqlSafe(sql)).await?;
         Ok(())
-    }
-
-    /// Runs a prepared statement; gives the number of rows that it wrote.
-    pub(crate) async fn execute(
-        &mut self,
-        sql: &str,
-        parameters: Vec<Parameter>,
-    ) -> Result<u64, sqlx::Error> {
-        Ok(bind(sql, parameters).execute(&mut self.connection).await?.rows_affected())
     }
 
     /// Runs a prepared query whose parameters are arrays of text, and hands on its rows.

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use crate::engine::mysql::replica::MysqlReplica;
 use crate::engine::mysql::write::MysqlTarget;
+use crate::engine::postgres::replica::PostgresReplica;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::engine::{mysql, postgres, sqlite};
 use crate::error::{Error, Result};
@@ -107,6 +108,7 @@ pub fn with_password(location: &str, password: &SecretString) -> Result<SecretSt
     match Location::parse(location)? {
         Location::Sqlite(_) => Ok(location.into()),
         Location::Mysql(url) => Ok(mysql::client::with_password(url, password)),
+        Location::Postgres(url) => Ok(postgres::address::with_password(url, password)),
     }
 }
 
@@ -155,6 +157,7 @@ pub async fn open_replica(location: &str) -> Result<Box<dyn Replica>> {
         Location::Sqlite(path) => Err(Error::usage(format!("{path} is a file: it is no replica"))
             .hint("name a server's URL with --replica")),
         Location::Mysql(url) => Ok(Box::new(MysqlReplica::open(url).await?)),
+        Location::Postgres(url) => Ok(Box::new(PostgresReplica::open(url).await?)),
     }
 }
 

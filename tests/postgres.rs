@@ -102,14 +102,7 @@ fn doctor_says_what_would_stop_a_patch() {
 
     let run = sandbox.run_all(["diff", "--live", &boss, "--backup", &boss]);
     assert_eq!(run.code, 5, "the same database on both sides: {}", run.stderr);
-    let run = sandbox.run_all([
-        "diff",
-        "--live",
-        &boss,
-        "--backup",
-        &backup.url(),
-        "--table",
-        "nowhere",
-    ]);
+    let run =
+        sandbox.run_all(["diff", "--live", &boss, "--backup", &backup.url(), "--table", "nowhere"]);
     assert_eq!(run.code, 2, "{}", run.stderr);
 }

@@ -17,6 +17,7 @@ mod filter;
 pub mod open;
 mod pool;
 mod query;
+pub(crate) mod replica;
 mod scan;
 mod schema;
 mod session;

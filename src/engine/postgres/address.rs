@@ -13,7 +13,7 @@
 use std::fmt;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
@@ -141,12 +141,23 @@ pub(crate) fn complete(url: &str, environment: &dyn Fn(&str) -> Option<String>) 
     let mut complete = url.to_owned();
     for (name, variable) in [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")] {
         if let Some(value) = environment(variable).filter(|_| !named(name)) {
-            let before = if complete.contains('?') { '&' } else { '?' };
-            let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
-            complete.push_str(&format!("{before}{name}={value}"));
+            push_parameter(&mut complete, name, &value);
         }
     }
     complete.into()
+}
+
+/// A completed URL with this password.
+pub(crate) fn with_password(url: &str, password: &SecretString) -> SecretString {
+    let mut url = url.to_owned();
+    push_parameter(&mut url, "password", password.expose_secret());
+    url.into()
+}
+
+fn push_parameter(url: &mut String, name: &str, value: &str) {
+    let before = if url.contains('?') { '&' } else { '?' };
+    let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+    url.push_str(&format!("{before}{name}={value}"));
 }
 
 /// The host of a URL without one, as the driver finds it; percent-encoded where it is a folder.
@@ -161,8 +172,6 @@ fn default_host() -> String {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     #[test]

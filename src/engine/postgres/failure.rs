@@ -35,10 +35,11 @@ impl Explain for Address {
     fn explain(&self, what: &str, e: sqlx::Error) -> Error {
         let (side, shown) = (self.side, self.shown());
         let error = match state(&e).as_deref() {
-            Some("28000" | "28P01") => Error::failed(format!(
-                "{side}: {shown} does not let this user in"
-            ))
-            .hint("check user and password, best in ~/.pgpass: host:port:database:user:password"),
+            Some("28000" | "28P01") => {
+                Error::failed(format!("{side}: {shown} does not let this user in")).denied().hint(
+                    "check user and password, best in ~/.pgpass: host:port:database:user:password",
+                )
+            }
             Some("3D000") => Error::usage(format!("{side}: {shown}: there is no such database"))
                 .hint("the URL's path names the database: postgres://user@host/database"),
             Some("42501") => Error::failed(format!(

@@ -8,15 +8,18 @@
 //!
 //! The plan file is durable before the first write. A batch's record says `intended`, with
 //! the rows chosen under the lock, before its commit is sent, and `committed` together
-//! with the next batch's `intended`. So after a crash anywhere at most two batches are
-//! open, and their rows tell what happened: rows that stand as after the write prove the
-//! commit, rows that stand as before it are written again.
+//! with the `intended` of the next transaction. So after a crash anywhere at most two
+//! transactions are open, and their rows tell what happened: rows that stand as after the
+//! write prove the commit, rows that stand as before it are written again.
+//!
+//! A transaction holds one batch, or, where the plan says so, as many as half a second does.
 
 pub(crate) mod batch;
 mod binding;
 mod lock;
 mod pace;
 mod resume;
+mod size;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +35,7 @@ pub use crate::apply::binding::Place;
 pub use crate::apply::pace::Pace;
 
 use crate::apply::batch::{Attempt, Left, Outcome, attempt};
+use crate::apply::size::Size;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Batch, TablePlan};
 use crate::model::receipt::{Receipt, TableReceipt};
@@ -131,7 +135,7 @@ pub async fn apply(
         }
     };
     let pace = options.pace.as_deref();
-    let mut run = Run { plan, target, records, unsaved: None, pace, progress };
+    let mut run = Run { plan, target, records, unsaved: Vec::new(), pace, progress };
     let done = run.batches(&options.cancel).await;
     progress.finish();
     let flushed = run.flush().await;
@@ -231,8 +235,8 @@ struct Run<'a> {
     plan: &'a PlanFile,
     target: &'a mut dyn Target,
     records: Vec<BatchRecord>,
-    /// A batch whose commit is proven, and whose record does not say so yet.
-    unsaved: Option<u64>,
+    /// Batches whose commit is proven, and whose records do not say so yet.
+    unsaved: Vec<u64>,
     pace: Option<&'a Pace>,
     progress: &'a dyn Progress,
 }
@@ -250,19 +254,97 @@ impl<'a> Run<'a> {
     }
 
     async fn one_by_one(&mut self, cancel: &AtomicBool) -> Result<bool> {
-        for id in 0..self.plan.batch_count() {
-            let (_, rows) = self.plan.shape(id)?;
-            if self.records[id as usize].state == BatchState::Pending {
-                self.wait(cancel).await?;
-                if cancel.load(Ordering::Relaxed) {
-                    return Ok(false);
-                }
-                let batch = self.plan.batch(id).await?;
-                self.one(&batch).await?;
+        let mut size = Size::new(self.plan.header().adapts);
+        let mut next = 0;
+        while next < self.plan.batch_count() {
+            let pending = |id: &u64| self.records[*id as usize].state == BatchState::Pending;
+            let here: Vec<u64> =
+                (next..self.plan.batch_count()).take_while(pending).take(size.batches()).collect();
+            if here.is_empty() {
+                self.progress.advance(self.plan.shape(next)?.1 as u64);
+                next += 1;
+                continue;
             }
-            self.progress.advance(rows as u64);
+            self.wait(cancel).await?;
+            if cancel.load(Ordering::Relaxed) {
+                return Ok(false);
+            }
+            let began = Instant::now();
+            if here.len() == 1 || !self.together(&here).await? {
+                for id in &here {
+                    let batch = self.plan.batch(*id).await?;
+                    self.one(&batch).await?;
+                }
+            }
+            size.took(here.len(), began.elapsed());
+            for id in &here {
+                self.progress.advance(self.plan.shape(*id)?.1 as u64);
+            }
+            next += here.len() as u64;
         }
         Ok(true)
+    }
+
+    /// Several batches in one transaction; `false` when it has to be taken back, so that each
+    /// is tried by itself: a deadlock, or rows that have to be left out after the fact.
+    async fn together(&mut self, ids: &[u64]) -> Result<bool> {
+        self.target.begin().await?;
+        let mut chosen = Vec::with_capacity(ids.len());
+        for id in ids {
+            let batch = self.plan.batch(*id).await?;
+            let plan = self.table(&batch);
+            let outcome = match attempt(self.target, plan, &batch, &Left::new()).await {
+                Ok(Attempt::Ready(outcome)) => outcome,
+                Ok(Attempt::Again(_)) => {
+                    self.target.rollback().await?;
+                    return Ok(false);
+                }
+                Err(e) if e.is_passing() => {
+                    self.target.rollback().await?;
+                    return Ok(false);
+                }
+                Err(e) => return self.rolled_back(e).await.map(|()| false),
+            };
+            let conflicts = match outcome.conflicts(plan, &batch) {
+                Ok(conflicts) => conflicts,
+                Err(e) => return self.rolled_back(e).await.map(|()| false),
+            };
+            // Nothing of it waits for the commit.
+            let state = match outcome.written.is_empty() {
+                true => BatchState::Committed,
+                false => BatchState::Intended,
+            };
+            chosen.push((*id, outcome.record(state), conflicts));
+        }
+        if let Err(e) = self.save(&chosen).await {
+            return self.rolled_back(e).await.map(|()| false);
+        }
+        let open = |record: &BatchRecord| record.state == BatchState::Intended;
+        let ids: Vec<u64> =
+            chosen.iter().filter(|(_, record, _)| open(record)).map(|(id, ..)| *id).collect();
+        if ids.is_empty() {
+            self.target.rollback().await?;
+            return Ok(true);
+        }
+        self.commit(ids).await.map(|()| true)
+    }
+
+    /// Commits what is written of these batches, whose records say `intended`.
+    async fn commit(&mut self, ids: Vec<u64>) -> Result<()> {
+        match self.target.commit().await {
+            Ok(()) => {
+                for id in &ids {
+                    self.records[*id as usize].state = BatchState::Committed;
+                }
+                self.unsaved = ids;
+                Ok(())
+            }
+            Err(e) if e.kind() == Kind::Unknown => self.find_out(&ids, e).await,
+            Err(e) => {
+                self.forget(&ids).await;
+                Err(e)
+            }
+        }
     }
 
     /// Waits for replicas that are too far behind.
@@ -306,18 +388,7 @@ impl<'a> Run<'a> {
         if let Err(e) = self.save(&[(batch.id, intended, conflicts)]).await {
             return self.rolled_back(e).await;
         }
-        match self.target.commit().await {
-            Ok(()) => {
-                self.records[batch.id as usize].state = BatchState::Committed;
-                self.unsaved = Some(batch.id);
-                Ok(())
-            }
-            Err(e) if e.kind() == Kind::Unknown => self.find_out(&[batch.id], e).await,
-            Err(e) => {
-                self.forget(&[batch.id]).await;
-                Err(e)
-            }
-        }
+        self.commit(vec![batch.id]).await
     }
 
     /// All batches in one transaction, or none.
@@ -404,13 +475,11 @@ impl<'a> Run<'a> {
 
     /// Durably saves these batches' records, and with them the proof that came before.
     async fn save(&mut self, chosen: &[(u64, BatchRecord, Vec<RowConflict>)]) -> Result<()> {
-        let mut saved = Vec::with_capacity(chosen.len() + 1);
-        if let Some(id) = self.unsaved {
-            saved.push((id, &self.records[id as usize], None));
-        }
+        let mut saved = Vec::with_capacity(self.unsaved.len() + chosen.len());
+        saved.extend(self.unsaved.iter().map(|id| (*id, &self.records[*id as usize], None)));
         saved.extend(chosen.iter().map(|(id, record, rows)| (*id, record, Some(&rows[..]))));
         self.plan.record(&saved).await?;
-        self.unsaved = None;
+        self.unsaved.clear();
         for (id, record, _) in chosen {
             self.records[*id as usize] = record.clone();
         }
@@ -419,7 +488,7 @@ impl<'a> Run<'a> {
 
     /// Saves the last proof.
     async fn flush(&mut self) -> Result<()> {
-        if self.unsaved.is_some() { self.save(&[]).await } else { Ok(()) }
+        if !self.unsaved.is_empty() { self.save(&[]).await } else { Ok(()) }
     }
 
     /// Takes batches back to pending. When the plan file can't say so, they stay intended

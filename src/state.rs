@@ -345,6 +345,7 @@ mod tests {
                 tool: "0".into(),
             },
             atomic: false,
+            adapts: false,
             tables: vec![],
         };
         let plan = PlanWriter::create(path).await.unwrap().finish(header).await.unwrap();

@@ -167,7 +167,7 @@ pub struct Writing {
     /// Don't ask before writing
     #[arg(long)]
     pub yes: bool,
-    /// Write so many rows in a transaction
+    /// Write so many rows in a transaction (default: on a server what half a second holds)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub batch_size: Option<u64>,
     /// Write everything in one transaction

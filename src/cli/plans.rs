@@ -18,6 +18,7 @@ use crate::model::table::Carrier;
 use crate::model::value::{Cells, EXACT, ValueRef};
 use crate::plan::draft::{Draft, DraftOptions};
 use crate::plan::file::{PlanFile, PlanWriter};
+use crate::registry;
 use crate::report::histogram::Days;
 use crate::report::plan::{self as screen, ColumnDays};
 use crate::report::receipt;
@@ -25,8 +26,11 @@ use crate::report::sides::Provenance;
 use crate::report::text::{plural, shell_word};
 use crate::target::Target;
 
-/// Rows a transaction where nobody says: some ten milliseconds of writing.
+/// Rows a transaction of a file where nobody says: some ten milliseconds of writing.
 const BATCH: u64 = 8192;
+
+/// Rows a batch on a server where nobody says; a transaction holds some of them.
+const SERVED: u64 = 1024;
 
 /// How long a plan may be applied.
 pub fn lifetime() -> Duration {
@@ -64,17 +68,20 @@ pub async fn draft(
     }
     let (id, path) = context.state()?.new_plan();
     let path = writing.output.clone().unwrap_or(path);
+    let served = sides.resolved.live().is_ok_and(registry::is_server);
+    let size = writing.batch_size.unwrap_or(if served { SERVED } else { BATCH });
     let options = DraftOptions {
         id,
         command: command.into(),
         title,
-        batch_size: usize::try_from(writing.batch_size.unwrap_or(BATCH)).unwrap_or(usize::MAX),
+        batch_size: usize::try_from(size).unwrap_or(usize::MAX),
         max_rows: writing.max_rows,
         atomic: writing.atomic,
         lifetime: lifetime(),
         now: Local::now(),
     };
-    Ok(Draft::new(PlanWriter::create(&path).await?, options))
+    let draft = Draft::new(PlanWriter::create(&path).await?, options);
+    Ok(if served && writing.batch_size.is_none() { draft.adapting() } else { draft })
 }
 
 /// Shows a fresh plan; then, unless it is a dry run or there is nothing to do, asks and

@@ -143,6 +143,9 @@ pub struct PlanHeader {
     pub binding: Binding,
     /// All batches in one transaction.
     pub atomic: bool,
+    /// As many batches in a transaction as half a second holds; else one.
+    #[serde(default)]
+    pub adapts: bool,
     /// The tables in the order of writing: parents first.
     pub tables: Vec<TablePlan>,
 }

@@ -20,7 +20,7 @@ pub struct DraftOptions {
     pub command: String,
     /// The selection in words.
     pub title: String,
-    /// Rows a batch, which is one transaction.
+    /// Rows a batch.
     pub batch_size: usize,
     /// More rows than this are refused.
     pub max_rows: Option<u64>,
@@ -40,12 +40,21 @@ pub struct Draft {
     tables: Vec<TablePlan>,
     next_batch: u64,
     rows: u64,
+    adapts: bool,
 }
 
 impl Draft {
     /// An empty plan that goes to `writer`.
     pub fn new(writer: PlanWriter, options: DraftOptions) -> Self {
-        Self { writer, options, tables: Vec::new(), next_batch: 0, rows: 0 }
+        let tables = Vec::new();
+        Self { writer, options, tables, next_batch: 0, rows: 0, adapts: false }
+    }
+
+    /// Lets a transaction hold as many batches as half a second does; without it a batch is
+    /// a transaction.
+    #[must_use]
+    pub fn adapting(self) -> Self {
+        Self { adapts: true, ..self }
     }
 
     /// The index that the next table will have.
@@ -104,6 +113,7 @@ impl Draft {
             expires_at: time(o.now + o.lifetime),
             binding: binding(mount, &self.tables).await?,
             atomic: o.atomic,
+            adapts: self.adapts,
             tables: self.tables,
         };
         self.writer.finish(header).await

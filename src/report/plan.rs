@@ -252,6 +252,7 @@ pub(crate) mod tests {
                 tool: "0.1.0".into(),
             },
             atomic: false,
+            adapts: false,
             tables: vec![TablePlan {
                 table: name.clone(),
                 op: Op::Update,

@@ -170,13 +170,14 @@ async fn whole(lab: &Lab, atomic: bool, about: &str) {
     assert!(!atomic || whole == 0 || whole == batches.len(), "torn: {there:?}, {about}");
 }
 
-async fn at_every_call(atomic: bool) {
+async fn at_every_call(atomic: bool, adapts: bool) {
     let lab = Lab::new(
         "create table t(id integer primary key, v text);;
          insert into t values (1,'old'),(2,'old'),(3,'old'),(4,'old'),(5,'old')",
     )
     .await;
-    let plan = lab.plan_with("aaaaaa", 2, steps(), |h| h.atomic = atomic).await;
+    let plan =
+        lab.plan_with("aaaaaa", 2, steps(), |h| (h.atomic, h.adapts) = (atomic, adapts)).await;
     plan.close().await.unwrap();
     let path = lab.plan_path("aaaaaa");
     let (live, fresh) = (std::fs::read(lab.live()).unwrap(), std::fs::read(&path).unwrap());
@@ -236,12 +237,17 @@ async fn at_every_call(atomic: bool) {
 
 #[tokio::test]
 async fn x3_a_fault_at_every_call_is_resumed_to_the_right_end() {
-    at_every_call(false).await;
+    at_every_call(false, false).await;
 }
 
 #[tokio::test]
 async fn x3_a_fault_at_every_call_of_an_atomic_plan() {
-    at_every_call(true).await;
+    at_every_call(true, false).await;
+}
+
+#[tokio::test]
+async fn x3_a_fault_at_every_call_of_transactions_of_several_batches() {
+    at_every_call(false, true).await;
 }
 
 #[tokio::test]

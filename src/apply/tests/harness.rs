@@ -163,6 +163,7 @@ impl Lab {
                 tool: "0.1.0".into(),
             },
             atomic: false,
+            adapts: false,
             tables,
         };
         change(&mut header);

@@ -87,6 +87,7 @@ impl PlanFile {
                 expires_at: renewal.expires_at,
                 binding,
                 atomic: self.header.atomic,
+                adapts: self.header.adapts,
                 tables,
             })
             .await

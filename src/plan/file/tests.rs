@@ -61,6 +61,7 @@ fn header(op: Op) -> PlanHeader {
             tool: "0.1.0".into(),
         },
         atomic: false,
+        adapts: false,
         tables: vec![TablePlan {
             table: table.clone(),
             op,

@@ -16,7 +16,7 @@ use crate::engine::mysql::session::raw;
 use crate::engine::mysql::source::Known;
 use crate::engine::spool::{Batches, Spool};
 use crate::engine::wire::BATCH_ROWS;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::table::scan_schema;
 use crate::model::value::{Value, ValueRef};
 use crate::source::Scan;
@@ -33,18 +33,24 @@ const PAGE_ROWS: usize = 2 * BATCH_ROWS;
 /// A page with this many bytes ends; the next one has fewer rows.
 const PAGE_BYTES: usize = 8 << 20;
 
-/// Starts to read; the stream stops reading when it is dropped.
+/// Starts to read; when the stream is dropped, reading stops with the page.
 pub(crate) fn scan(pool: Arc<Pool>, known: Arc<Known>, request: Scan) -> SendableRecordBatchStream {
     let schema = scan_schema(&request.columns);
     let mut builder = RecordBatchReceiverStreamBuilder::new(schema, WAITING);
     let batches = builder.tx();
-    builder.spawn(async move {
+    let reading = async move {
         let table = known.table(&pool, &request.table).await?;
         let pages = Pages::of(&table, &request)?;
         match pages.are_there() {
-            true => in_pages(&pool, &pages, &request, &batches).await?,
-            false => through_a_file(&pool, &pages, &request, &batches).await?,
+            true => in_pages(&pool, &pages, &request, &batches).await,
+            false => through_a_file(&pool, &pages, &request, &batches).await,
         }
+    };
+    builder.spawn(async move {
+        // A task of its own, which goes on to the end of the page when the stream is dropped:
+        // ended in the middle of an answer, the connection would be of no use any more.
+        let lost = |e| Error::failed("a reading task was lost").because(e);
+        tokio::spawn(reading).await.map_err(lost)??;
         Ok(())
     });
     builder.build()

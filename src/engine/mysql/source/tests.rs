@@ -319,6 +319,27 @@ async fn t12_t20_a_pushed_comparison_keeps_every_row_that_matches_or_cannot_be_j
 }
 
 #[tokio::test]
+async fn a_scan_that_is_dropped_at_any_moment_leaves_its_connection_whole() {
+    let database = Database::with(
+        "create table t(id int primary key, v varchar(99));
+         insert into t select seq, repeat('x', seq % 90) from seq_1_to_600;",
+    );
+    let source = source(&database.url(), Which::Live, 1).await.unwrap();
+    let t = schema(source.as_ref(), "t").await;
+    for moment in 0..150 {
+        let mut stream = source.scan(whole(&t)).unwrap();
+        let wait = std::time::Duration::from_micros(20 * moment);
+        // Whether a batch came or not is all the same.
+        let _ = tokio::time::timeout(wait, stream.try_next()).await;
+        drop(stream);
+        let survey = source.survey(&t.name, &key_of(&t), 1).await;
+        let survey = survey.unwrap_or_else(|e| panic!("dropped after {wait:?}: {e:?}"));
+        assert_eq!(survey.rows, Some(600));
+    }
+    source.release().await.unwrap();
+}
+
+#[tokio::test]
 async fn g1_every_connection_sees_one_state() {
     let database = Database::with(
         "create table t(id int primary key, v int);

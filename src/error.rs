@@ -43,28 +43,31 @@ impl Kind {
     }
 }
 
+/// What a caller may try besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nature {
+    /// The same again.
+    Passing,
+    /// Another password.
+    Denied,
+    /// Other rows.
+    Unfit,
+}
+
 /// A user-facing error: kind, message, hints (the next command to type) and cause.
 #[derive(Debug)]
 pub struct Error {
     kind: Kind,
     message: String,
     hints: Vec<String>,
-    passing: bool,
-    denied: bool,
+    nature: Option<Nature>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error of `kind`; `message` says what failed and on which side.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            hints: Vec::new(),
-            passing: false,
-            denied: false,
-            source: None,
-        }
+        Self { kind, message: message.into(), hints: Vec::new(), nature: None, source: None }
     }
 
     /// Wrong usage (exit code 2).
@@ -105,25 +108,37 @@ impl Error {
     /// read: a deadlock, a serialization failure.
     #[must_use]
     pub fn passing(mut self) -> Self {
-        self.passing = true;
+        self.nature = Some(Nature::Passing);
         self
     }
 
     /// True for a failure that passes.
     pub fn is_passing(&self) -> bool {
-        self.passing
+        self.nature == Some(Nature::Passing)
     }
 
     /// Says that a server let nobody in with the password, or without one.
     #[must_use]
     pub fn denied(mut self) -> Self {
-        self.denied = true;
+        self.nature = Some(Nature::Denied);
         self
     }
 
     /// True where another password might open the door.
     pub fn is_denied(&self) -> bool {
-        self.denied
+        self.nature == Some(Nature::Denied)
+    }
+
+    /// Says that one row of a backup holds a value that live's column can't hold.
+    #[must_use]
+    pub fn unfit(mut self) -> Self {
+        self.nature = Some(Nature::Unfit);
+        self
+    }
+
+    /// True where other rows of the backup may well be read.
+    pub fn is_unfit(&self) -> bool {
+        self.nature == Some(Nature::Unfit)
     }
 
     /// Replaces the kind, keeping message, hints and cause.
@@ -196,8 +211,7 @@ impl Error {
                 kind: ours.kind,
                 message: ours.message.clone(),
                 hints: ours.hints.clone(),
-                passing: ours.passing,
-                denied: ours.denied,
+                nature: ours.nature,
                 source: ours.source.as_ref().map(|s| s.to_string().into()),
             };
         }

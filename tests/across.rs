@@ -132,30 +132,64 @@ fn a_sqlite_file_comes_back_from_mariadb() {
 #[test]
 fn what_the_other_engine_cannot_hold_is_refused_by_name() {
     let backup = Database::with("create table t(id int primary key, v bigint unsigned, d decimal(20,10));
-        insert into t values (1, 1, 0.5), (2, 18446744073709551615, 0.5), (3, 3, 1234567890.0123456789)");
+        insert into t values (1, 1, 0.5), (2, 18446744073709551615, 0.5), (3, 3, 1234567890.0123456789), (4, 4, 4)");
     let sandbox = Sandbox::new();
     sandbox.sqlite("prod.db", "create table t(id integer primary key, v integer, d numeric)");
     let before = sandbox.dump("prod.db");
     let sides = format!("--live prod.db --backup {}", backup.url());
-    let run = sandbox.run(&format!("restore {sides} --yes")).exits(2);
+    let run = sandbox.run(&format!("diff {sides}")).exits(2);
     run.complains("backup column t.v in the row with id 2 holds 18446744073709551615");
     let run = sandbox.run(&format!("diff {sides} --ignore v")).exits(2);
     run.complains("column t.d in the row with id 3 holds the decimal 1234567890.0123456789");
     sandbox.run(&format!("diff {sides} --ignore v,d")).exits(1);
-    // A row whose values all fit comes back by itself.
-    let run = sandbox.run_all([
-        "restore",
-        "--live",
-        "prod.db",
-        "--backup",
-        &backup.url(),
-        "--yes",
-        "--where",
-        "id = 1",
-    ]);
-    run.exits(0);
-    assert_eq!(sandbox.sqlite("prod.db", "select * from t"), "1|1|0.5\n");
-    assert_ne!(sandbox.dump("prod.db"), before);
+    assert_eq!(sandbox.dump("prod.db"), before);
+    // Rows whose values all fit come back, the others are listed.
+    let run = sandbox.run(&format!("restore {sides} --yes --format json")).exits(3).json();
+    assert_eq!(sandbox.sqlite("prod.db", "select * from t"), "1|1|0.5\n4|4|4\n");
+    let shown = sandbox.run_all(["show", run["plan"].as_str().unwrap()]).exits(0).stdout;
+    for words in ["2 skipped", "id 2 holds", "id 3 holds", "takes integers", "more than 15 digits"]
+    {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    // Again: there is nothing to write, and the two are still told.
+    sandbox.run(&format!("restore {sides} --yes")).exits(3);
+    sandbox.run("undo --yes").exits(0);
+    assert_eq!(sandbox.dump("prod.db"), before);
+}
+
+#[test]
+fn a_row_of_a_file_that_does_not_fit_is_left_out_by_itself() {
+    let live = Database::with("create table t(id int primary key, n int, v varchar(9), key(n));");
+    let sandbox = Sandbox::new();
+    let mut csv = "id,n,v\n".to_owned();
+    for id in 1..=20_000 {
+        match id {
+            7 => csv.push_str("7,seven,v7\n"),
+            9_000 => csv.push_str("9000,9000,longer than nine\n"),
+            20_000 => csv.push_str("20000,1e20,v\n"),
+            _ => csv.push_str(&format!("{id},{id},v{id}\n")),
+        }
+    }
+    fs::create_dir(sandbox.path("csv")).unwrap();
+    fs::write(sandbox.path("csv/t.csv"), csv).unwrap();
+    let before = live.dump("t");
+    let sides = format!("--live {} --backup csv --yes --format json", live.url());
+    let receipt = sandbox.run(&format!("restore {sides}")).exits(3).json();
+    assert_eq!(receipt["tables"][0]["written"], 19_997);
+    let shown = sandbox.run_all(["show", receipt["plan"].as_str().unwrap()]).exits(0).stdout;
+    for words in
+        ["3 skipped", "row 7 holds the text \"seven\"", "row 9000 holds", "row 20000 holds"]
+    {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+    let whole = "select count(*), sum(n <=> id), sum(v <=> concat('v', id)) from t";
+    assert_eq!(live.sql(whole), "19997\t19997\t19997\n");
+    sandbox.run("undo --yes").exits(0);
+    assert_eq!(live.dump("t"), before);
+    // What decides about the rows has to be read of each.
+    let deciding = sides.split(' ').chain(["--where", "n < 9001"]);
+    let run = sandbox.run_all(std::iter::once("restore").chain(deciding)).exits(2);
+    run.complains("row 7 holds the text \"seven\"");
 }
 
 /// A table as files hold it, and its rows as MariaDB would.

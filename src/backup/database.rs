@@ -94,7 +94,7 @@ impl Database {
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, fitted)))
     }
 
-    /// The rows of these keys, found among all rows once they are fitted.
+    /// The rows of these keys, found among all rows by their fitted keys.
     async fn find(
         &self,
         table: &TableName,
@@ -111,19 +111,24 @@ impl Database {
                 wanted.entry(tuple).or_insert(row);
             }
         }
-        let request = Scan {
+        let own = self.table(table).await?;
+        let (reading, of_keys) = (Reading::of(&own, &read, key)?, Reading::of(&own, key, &[])?);
+        let mut rows = self.inner.scan(Scan {
             table: table.clone(),
-            columns: read,
+            columns: reading.columns().to_vec(),
             key: Vec::new(),
             range: KeyRange::default(),
             filter: None,
-        };
-        let (mut found, mut places) = (Vec::new(), Vec::new());
-        let mut rows = self.clone().read(request).await?;
+        })?;
+        let (mut given, mut places) = (Vec::new(), Vec::new());
+        let mut kept: Vec<usize> = (0..columns.len()).collect();
+        kept.push(read.len());
         while let Some(batch) = rows.try_next().await? {
-            let cells = Cells::of(&batch, key)?;
+            let tally = &mut Tally::default();
+            let keys = of_keys.fit(&batch, table, tally)?;
+            let cells = Cells::of(&keys, key)?;
             let mut here: Vec<u32> = Vec::new();
-            for row in 0..batch.num_rows() {
+            for row in 0..keys.num_rows() {
                 if let Some(tuple) = collated(&cells, row, key)?
                     && let Some(place) = wanted.get(&tuple)
                 {
@@ -132,17 +137,11 @@ impl Database {
                 }
             }
             if !here.is_empty() {
-                found.push(take_record_batch(&batch, &UInt32Array::from(here))?);
+                // The others need not fit.
+                let found = take_record_batch(&batch, &UInt32Array::from(here))?;
+                given.push(reading.fit(&found, table, tally)?.project(&kept)?);
             }
         }
-        let given: Vec<RecordBatch> = found
-            .iter()
-            .map(|batch| {
-                let mut kept: Vec<usize> = (0..columns.len()).collect();
-                kept.push(batch.num_columns() - 1);
-                Ok(batch.project(&kept)?)
-            })
-            .collect::<Result<_>>()?;
         let all = concat_batches(&scan_schema(columns), &given)?;
         let mut order: Vec<u32> = (0..places.len() as u32).collect();
         order.sort_by_key(|row| places[*row as usize]);

@@ -89,7 +89,7 @@ impl Place<'_> {
     /// The error for a value that live's column can't hold exactly.
     pub fn unfit(&self, row: usize, found: impl Display) -> Error {
         let row = self.rows.words(row).map(|row| format!(" in {row}"));
-        self.refusal(&row.unwrap_or_default(), found)
+        self.refusal(&row.unwrap_or_default(), found).unfit()
     }
 
     /// The error for a column none of whose values live's column can hold.

@@ -35,6 +35,8 @@ pub enum Reason {
     ForeignKey,
     /// The engine stored something else than planned.
     NotExact,
+    /// The backup's row holds a value that live's column can't hold.
+    Unfit,
 }
 
 impl Reason {
@@ -48,6 +50,7 @@ impl Reason {
             Reason::Constraint => "refused by a constraint or trigger",
             Reason::ForeignKey => "foreign key",
             Reason::NotExact => "live would store another value",
+            Reason::Unfit => "live's type can't hold it",
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Where the backup has random access the diff reads nothing but keys, and the rows are
 //! fetched by their keys; else, or when a predicate needs more, the diff carries them.
+//!
+//! A row with a value that live's column can't hold is left out by itself and told: where the
+//! diff carries rows, it is begun again over the keys, and such rows are found by halves.
 
 use std::sync::Arc;
 
@@ -11,11 +14,14 @@ use arrow::datatypes::UInt8Type;
 
 use crate::diff::pair::TablePair;
 use crate::diff::{Changes, DiffCounts, Emit, diff};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::change::{CHANGE, Change};
+use crate::model::conflict::{Conflict, Reason};
 use crate::model::side::Which;
-use crate::model::table::Column;
+use crate::model::table::{Column, scan_schema};
+use crate::model::value::Cells;
 use crate::mount::Mount;
+use crate::plan::checks::key_json;
 use crate::plan::images::{Picked, image};
 use crate::plan::proof::declares_key;
 use crate::progress::Progress;
@@ -24,6 +30,9 @@ use crate::select::Predicate;
 /// How many keys are fetched from the backup at a time.
 const FETCH: usize = 65_536;
 
+/// More rows than these that live can't hold, and it is the column that can't be restored.
+const UNFIT: u64 = 1_000;
+
 /// Missing rows on their way, a batch at a time, in key order.
 pub struct Missing<'a> {
     mount: &'a Mount,
@@ -31,8 +40,14 @@ pub struct Missing<'a> {
     predicate: Option<&'a Predicate>,
     key: Vec<Column>,
     columns: &'a [Column],
+    progress: Arc<dyn Progress>,
     changes: Changes,
     fetching: bool,
+    /// Rows handed on, and rows to pass over after the diff was begun again.
+    given: usize,
+    skip: usize,
+    unfit: Vec<Conflict>,
+    unfit_rows: u64,
     unevaluated: u64,
 }
 
@@ -50,42 +65,104 @@ impl<'a> Missing<'a> {
         let backup = mount.source(Which::Backup);
         let wide = columns.len() > key.len();
         let fetching = wide && predicate.is_none() && backup.has_random_access();
-        let mut carry = if fetching { Vec::new() } else { columns.to_vec() };
-        let mut request = pair.key_request();
-        if let Some(predicate) = predicate {
-            for column in predicate.needs(Change::Missing)?.backup {
-                if carry.iter().all(|c| c.name != column.name) {
-                    carry.push(column);
-                }
-            }
-            if declares_key(pair) {
-                request.filter.backup = predicate.pushdown(Which::Backup, Change::Missing);
-            }
-        }
-        request.carry.backup = carry;
-        request.emit = Emit { missing: true, ..Emit::NONE };
-        let changes = diff(mount, &request, progress).await?;
-        Ok(Self { mount, pair, predicate, key, columns, changes, fetching, unevaluated: 0 })
+        let carried = if fetching { &[][..] } else { columns };
+        let changes = begin(mount, pair, predicate, carried, Arc::clone(&progress)).await?;
+        let (given, skip, unfit, unfit_rows) = (0, 0, Vec::new(), 0);
+        Ok(Self {
+            mount,
+            pair,
+            predicate,
+            key,
+            columns,
+            progress,
+            changes,
+            fetching,
+            given,
+            skip,
+            unfit,
+            unfit_rows,
+            unevaluated: 0,
+        })
     }
 
     /// The next rows, in the form of a scan of the wanted columns.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
         if !self.fetching {
-            return self.carried(self.columns).await;
+            match self.carried(self.columns).await {
+                Err(e) if e.is_unfit() && self.columns.len() > self.key.len() => {
+                    self.by_keys().await?;
+                }
+                done => {
+                    self.given += done.as_ref().ok().and_then(Option::as_ref).map_or(0, rows);
+                    return done;
+                }
+            }
         }
         let key = self.key.clone();
         let mut keys = Vec::new();
         let mut count = 0;
         while count < FETCH {
             let Some(batch) = self.carried(&key).await? else { break };
+            let passed = self.skip.min(batch.num_rows());
+            self.skip -= passed;
+            let batch = batch.slice(passed, batch.num_rows() - passed);
             count += batch.num_rows();
             keys.push(batch.project(&(0..key.len()).collect::<Vec<_>>())?);
         }
         let Some(first) = keys.first() else { return Ok(None) };
         let keys = concat_batches(&first.schema(), &keys)?;
-        let backup = self.mount.source(Which::Backup);
-        let rows = backup.fetch(&self.pair.table.backup, self.columns, &key, &keys).await?;
-        Ok(Some(rows))
+        Ok(Some(self.fetched(&keys).await?))
+    }
+
+    /// Begins the diff again, over the keys alone.
+    async fn by_keys(&mut self) -> Result<()> {
+        let progress = Arc::clone(&self.progress);
+        self.changes = begin(self.mount, self.pair, self.predicate, &[], progress).await?;
+        self.fetching = true;
+        self.skip = self.given;
+        self.unevaluated = 0;
+        Ok(())
+    }
+
+    /// The rows of these keys that live's columns can hold.
+    async fn fetched(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
+        let backup = Arc::clone(self.mount.source(Which::Backup));
+        let table = &self.pair.table.backup;
+        let mut found = Vec::new();
+        let mut parts = vec![(0, keys.num_rows())];
+        while let Some((first, count)) = parts.pop() {
+            let part = keys.slice(first, count);
+            match backup.fetch(table, self.columns, &self.key, &part).await {
+                Ok(rows) => found.push(rows),
+                Err(e) if e.is_unfit() && count > 1 => {
+                    parts.push((first + count / 2, count - count / 2));
+                    parts.push((first, count / 2));
+                }
+                Err(e) if e.is_unfit() && self.unfit_rows < UNFIT => self.leave_out(&part, &e)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(concat_batches(&scan_schema(self.columns), &found)?)
+    }
+
+    fn leave_out(&mut self, key: &RecordBatch, e: &Error) -> Result<()> {
+        let cells = Cells::of(key, &self.key)?;
+        let values = (0..cells.width())
+            .map(|column| Ok(cells.get(0, column)?.to_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        self.unfit_rows += 1;
+        self.unfit.push(Conflict {
+            table: self.pair.table.live.to_string(),
+            key: key_json(&self.pair.key.columns, &values),
+            reason: Reason::Unfit,
+            detail: e.to_string(),
+        });
+        Ok(())
+    }
+
+    /// The rows that were left out since this was last asked.
+    pub fn unfit(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.unfit)
     }
 
     /// The next change batch's selected rows with these columns.
@@ -128,4 +205,33 @@ impl<'a> Missing<'a> {
     pub fn unevaluated(&self) -> u64 {
         self.unevaluated
     }
+}
+
+fn rows(batch: &RecordBatch) -> usize {
+    batch.num_rows()
+}
+
+/// Starts the diff; its missing rows carry these columns and what the predicate needs.
+async fn begin(
+    mount: &Mount,
+    pair: &TablePair,
+    predicate: Option<&Predicate>,
+    carried: &[Column],
+    progress: Arc<dyn Progress>,
+) -> Result<Changes> {
+    let mut carry = carried.to_vec();
+    let mut request = pair.key_request();
+    if let Some(predicate) = predicate {
+        for column in predicate.needs(Change::Missing)?.backup {
+            if carry.iter().all(|c| c.name != column.name) {
+                carry.push(column);
+            }
+        }
+        if declares_key(pair) {
+            request.filter.backup = predicate.pushdown(Which::Backup, Change::Missing);
+        }
+    }
+    request.carry.backup = carry;
+    request.emit = Emit { missing: true, ..Emit::NONE };
+    diff(mount, &request, progress).await
 }

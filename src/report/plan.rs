@@ -162,6 +162,7 @@ pub fn reason_words(reason: &str) -> &str {
         "unkeyable" => "the key is NULL or can't be matched",
         "already_equal" => "already as in the backup",
         "recreated" => "re-created live under another key",
+        "unfit" => "with a value that live's type can't hold",
         "reissued_key" => "the key now belongs to another row",
         other => other,
     }

@@ -120,6 +120,7 @@ impl<'a> TableJob<'a> {
                     Missing::start(self.mount, self.pair, predicate.as_ref(), &columns, progress)
                         .await?;
                 while let Some(batch) = missing.next().await? {
+                    self.refuse(&missing.unfit()).await?;
                     let batch = if children { self.children_of_planned(batch)? } else { batch };
                     let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
                     left -= rows as u64;
@@ -128,6 +129,7 @@ impl<'a> TableJob<'a> {
                         break;
                     }
                 }
+                self.refuse(&missing.unfit()).await?;
                 if left > 0 || named {
                     prove_key(self.pair, &missing.counts())?;
                     skipped = uncounted(&missing.counts(), missing.unevaluated());
@@ -145,6 +147,14 @@ impl<'a> TableJob<'a> {
             self.refuse_orphans(&rest).await?;
         }
         self.end(skipped).await
+    }
+
+    /// Records rows that are left out.
+    async fn refuse(&mut self, conflicts: &[Conflict]) -> Result<()> {
+        for conflict in conflicts {
+            *self.refused.entry(conflict.reason).or_default() += 1;
+        }
+        self.draft.refuse(conflicts).await
     }
 
     /// Checks rows and plans them; a table that refers to itself holds them back.
@@ -169,10 +179,7 @@ impl<'a> TableJob<'a> {
             self.planned,
         )
         .await?;
-        for conflict in &checked.refused {
-            *self.refused.entry(conflict.reason).or_default() += 1;
-        }
-        self.draft.refuse(&checked.refused).await?;
+        self.refuse(&checked.refused).await?;
         if itself {
             held.push(checked.rows);
             return Ok(());
@@ -252,8 +259,7 @@ impl<'a> TableJob<'a> {
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        *self.refused.entry(Reason::ForeignKey).or_default() += conflicts.len() as u64;
-        self.draft.refuse(&conflicts).await
+        self.refuse(&conflicts).await
     }
 
     async fn end(mut self, mut skipped: Vec<Skipped>) -> Result<()> {
@@ -263,6 +269,7 @@ impl<'a> TableJob<'a> {
             let reason = match reason {
                 Reason::Recreated => "recreated",
                 Reason::ForeignKey => "parent_missing",
+                Reason::Unfit => "unfit",
                 _ => "refused",
             };
             skipped.push(Skipped { reason: reason.into(), rows });

@@ -1,5 +1,6 @@
 //! Backups as files: one file a format; `detect` knows the signs.
 //!
+//! A location is reached, and its packings taken off, in [`place`].
 //! Every format ends as tables of Parquet files in [`files`]: Parquet is read as it lies,
 //! text formats are staged as Parquet once. A SQLite file is read by its engine, as a server is;
 //! [`database`] makes live's columns of either.
@@ -16,6 +17,7 @@ pub mod inspect;
 pub mod keys;
 pub mod manifest;
 pub mod parquet;
+pub mod place;
 pub mod snapshot;
 pub mod sqlite;
 pub mod text;

@@ -148,6 +148,18 @@ impl Error {
         self
     }
 
+    /// The same in other words: message, hints, and the causes as text.
+    #[must_use]
+    pub fn reworded(self, words: impl Fn(&str) -> String) -> Self {
+        let cause = self.source.map(|cause| words(&causes(&*cause)).into());
+        Self {
+            message: words(&self.message),
+            hints: self.hints.iter().map(|hint| words(hint)).collect(),
+            source: cause,
+            ..self
+        }
+    }
+
     /// What the error means for the data.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -175,6 +187,17 @@ impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
         Error::failed("a file or stream could not be read or written").because(e)
     }
+}
+
+/// An error and those that caused it, in a line.
+fn causes(e: &(dyn StdError + 'static)) -> String {
+    let mut text = e.to_string();
+    let mut next = e.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// DataFusion carries our own errors through its plans as `External`; they come out whole.

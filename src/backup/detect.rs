@@ -12,6 +12,7 @@
 //! Two answers are an error that names both: a guess here would restore the wrong rows.
 
 mod one;
+mod spec;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::backup::files::{self, Content, Files, TableFile, shown};
 use crate::backup::folder::{self, Candidate, Loose, Named, Take};
 use crate::backup::guard::blocking;
 use crate::backup::manifest::MANIFEST;
+use crate::backup::place::{self, Kept, Place};
 use crate::backup::snapshot::{self, Snapshot};
 use crate::backup::sqlite;
 use crate::backup::text::{Limits, TextFormat};
@@ -36,55 +38,7 @@ use crate::model::table::TableName;
 use crate::registry;
 use crate::source::Source;
 
-/// A backup as the user names it.
-#[derive(Clone, Debug, Default)]
-pub struct BackupSpec {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// Which of several: 0 is the newest, 1 the one before; `None` when not said.
-    pub latest: Option<usize>,
-    /// The live database's name, which picks one of several databases.
-    pub database: Option<String>,
-    /// The tables that will be read, where they are known: a dump is then read once for all
-    /// of them. Empty: any.
-    pub tables: Vec<String>,
-    /// How many parts are read at once.
-    pub parallelism: usize,
-    /// What one table may expand to, where the user raised it.
-    pub max_expanded_bytes: Option<u64>,
-}
-
-impl BackupSpec {
-    /// Reads `path`, `path@latest` or `path@latest~N`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let whole = Self { path: text.into(), parallelism: 1, ..Self::default() };
-        let Some((path, selector)) = text.rsplit_once("@latest") else { return Ok(whole) };
-        if fs::symlink_metadata(text).is_ok() {
-            return Ok(whole);
-        }
-        let back = match selector {
-            "" => 0,
-            _ => selector.strip_prefix('~').and_then(|n| n.parse().ok()).ok_or_else(|| {
-                Error::usage(format!("@latest{selector} names no backup"))
-                    .hint("write @latest, or @latest~1 for the one before it")
-            })?,
-        };
-        Ok(Self { path: path.into(), latest: Some(back), ..whole })
-    }
-
-    /// The URL, where it is a server that is named.
-    pub fn server(&self) -> Option<&str> {
-        self.path.to_str().filter(|path| registry::is_server(path))
-    }
-
-    /// The caps on expanding it.
-    pub fn limits(&self) -> Limits {
-        match self.max_expanded_bytes {
-            Some(bytes) => Limits::expanded(bytes),
-            None => Limits::default(),
-        }
-    }
-}
+pub use crate::backup::detect::spec::BackupSpec;
 
 /// What a path turned out to be.
 #[derive(Clone, Debug)]
@@ -157,11 +111,18 @@ pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
         let server = registry::open_backup(url, spec.parallelism.max(1)).await?;
         return Ok(Arc::new(Database::new(server)));
     }
-    let found = find(spec).await?;
-    open(found, spec).await
+    let Place { spec, private } = place::arrive(spec).await?;
+    let opened = async { open(find(&spec).await?, &spec).await }.await;
+    match private {
+        None => opened,
+        Some(private) => {
+            let source = opened.map_err(|e| private.error(e))?;
+            Ok(Arc::new(Kept::new(source, private)))
+        }
+    }
 }
 
-/// Says what a backup is, without opening it; see [`recognise`].
+/// Says what a backup that is not packed is, without opening it; see [`recognise`].
 pub async fn find(spec: &BackupSpec) -> Result<Found> {
     let own = spec.clone();
     blocking(&spec.path, move || recognise(&own)).await

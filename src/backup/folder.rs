@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/<database>/<timestamp>/parquet/<table>.parquet      story C: dated takes of databases
 //!                              /json/<table>.json.gz
-//! <folder>/<table>.parquet | .csv | .jsonl | .json [.gz|.zst]      loose files
+//! <folder>/<table>.parquet | .csv | .jsonl | .json [.gz|.zst|.xz|.bz2]      loose files
 //! ```
 //!
 //! A timestamp is 8 or 14 digits with any of `-_:T ` between (`2024-05-29-09:14:42`,
@@ -17,6 +17,7 @@ use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeZone, U
 
 use crate::backup::file::unreadable;
 use crate::backup::manifest::MANIFEST;
+use crate::backup::text::Compression;
 use crate::error::Result;
 
 /// What a file's name says it is.
@@ -45,8 +46,11 @@ pub struct Candidate {
 pub fn by_name(path: &Path) -> Option<Candidate> {
     let name = path.file_name()?.to_str()?;
     let lower = name.to_ascii_lowercase();
-    let packed = [".gz", ".gzip", ".zst", ".zstd"].into_iter().find(|p| lower.ends_with(p));
-    let stem = &lower[..lower.len() - packed.map_or(0, str::len)];
+    let stem = match (lower.strip_suffix(".gzip"), Compression::split(&lower)) {
+        (Some(stem), _) => stem.to_owned(),
+        (None, Some((stem, _))) => stem,
+        (None, None) => lower,
+    };
     let (extension, named) = [
         (".parquet", Named::Parquet),
         (".pq", Named::Parquet),
@@ -200,6 +204,8 @@ mod tests {
             ("Events.PARQUET.gzip", "Events", Named::Parquet),
             ("a.b.json.gz", "a.b", Named::JsonLines),
             ("t.jsonl.zst", "t", Named::JsonLines),
+            ("t.csv.xz", "t", Named::Csv),
+            ("t.json.BZ2", "t", Named::JsonLines),
             ("t.csv", "t", Named::Csv),
         ] {
             let found = by_name(Path::new(name)).unwrap();

@@ -8,6 +8,7 @@ use crate::backup::dump::{DumpTable, Wanted};
 use crate::backup::file::regular;
 use crate::backup::files::{self, TableFile, open_table, shown};
 use crate::backup::guard::{blocking, caught};
+use crate::backup::place::{self, Place};
 use crate::backup::snapshot::Snapshot;
 use crate::backup::text::Limits;
 use crate::error::Result;
@@ -79,6 +80,27 @@ pub async fn inspect(spec: &BackupSpec) -> Result<Inspection> {
     if let Some(url) = spec.server() {
         return server(url).await;
     }
+    let Place { spec, private } = place::arrive(spec).await?;
+    let inspected = unpacked(&spec).await;
+    let Some(private) = private else { return inspected };
+    let inspection = inspected.map_err(|e| private.error(e))?;
+    let told = |lines: Vec<String>| lines.iter().map(|line| private.told(line)).collect();
+    let tables = inspection.tables.into_iter().map(|table| InspectedTable {
+        problem: table.problem.map(|problem| private.told(&problem)),
+        ..table
+    });
+    Ok(Inspection {
+        location: private.told(&inspection.location),
+        why: told(inspection.why),
+        warnings: told(inspection.warnings),
+        older: told(inspection.older),
+        tables: tables.collect(),
+        ..inspection
+    })
+}
+
+/// Inspects a backup that is not packed.
+async fn unpacked(spec: &BackupSpec) -> Result<Inspection> {
     let found = detect::find(spec).await?;
     let mut inspection = Inspection {
         location: shown(found.layout.location()),

@@ -7,6 +7,7 @@ mod fixtures;
 mod folders;
 mod inspect;
 mod ours;
+mod packed;
 mod parquet;
 
 use std::collections::BTreeMap;

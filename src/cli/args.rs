@@ -140,9 +140,20 @@ pub struct Sides {
     /// Don't compare these columns
     #[arg(long, value_name = "COLS", value_delimiter = ',')]
     pub ignore: Vec<String>,
+    /// How the backup is opened.
+    #[command(flatten)]
+    pub opening: Opening,
+}
+
+/// What a packed backup needs.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Opening {
     /// Let a table of a compressed backup expand to so many bytes
     #[arg(long, value_name = "N")]
     pub max_expanded_bytes: Option<u64>,
+    /// Open an age-encrypted backup with the identities in this file
+    #[arg(long, value_name = "FILE")]
+    pub age_identity: Option<PathBuf>,
 }
 
 /// Which rows.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use crate::cli::args::{Format, Sides};
+use crate::cli::args::{Format, Opening, Sides};
 use crate::cli::sides::{backup_spec, open_spec, resolve_sides};
 use crate::cli::{Context, block_on, connect, resolve::Resolved};
 use crate::error::{Error, Kind, Result};
@@ -94,7 +94,9 @@ async fn check(context: &Context, args: &DoctorArgs) -> Result<Vec<Check>> {
         Err(e) => checks.fail("live", &e),
     }
     match resolved.backup() {
-        Ok(backup) => look_at_backup(context, &mut checks, &resolved, backup).await,
+        Ok(backup) => {
+            look_at_backup(context, &mut checks, &resolved, &args.sides.opening, backup).await
+        }
         Err(e) => checks.fail("backup", &e),
     }
     look_at_state(context, &mut checks);
@@ -219,12 +221,14 @@ async fn look_at_backup(
     context: &Context,
     checks: &mut Checks,
     resolved: &Resolved,
+    opening: &Opening,
     locations: &[String],
 ) {
     let live = resolved.live().ok();
     for location in locations {
         let opened: Result<Arc<dyn Source>> =
-            async { open_spec(context, location, backup_spec(location, live)?).await }.await;
+            async { open_spec(context, location, backup_spec(location, live, opening)?).await }
+                .await;
         let source = match opened {
             Ok(source) => source,
             Err(e) => {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::backup::detect::BackupSpec;
 use crate::backup::inspect::inspect;
-use crate::cli::args::Format;
+use crate::cli::args::{Format, Opening};
 use crate::cli::sides::backup_spec;
 use crate::cli::{Context, block_on, connect};
 use crate::error::{Kind, Result};
@@ -24,6 +24,9 @@ pub struct InspectArgs {
     /// Look at the backup of this live database where there are several
     #[arg(long, value_name = "URL")]
     pub live: Option<String>,
+    /// How it is opened.
+    #[command(flatten)]
+    pub opening: Opening,
     /// Write the answer like this
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
@@ -35,7 +38,7 @@ pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
 }
 
 async fn look(context: &Context, args: &InspectArgs) -> Result<u8> {
-    let spec = backup_spec(&args.path, args.live.as_deref())?;
+    let spec = backup_spec(&args.path, args.live.as_deref(), &args.opening)?;
     let found = match spec.server() {
         None => inspect(&spec).await?,
         Some(_) => {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 
 use crate::backup::detect::{BackupSpec, open_backup};
-use crate::cli::args::Sides;
+use crate::backup::place::Unlock;
+use crate::cli::args::{Opening, Sides};
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
 use crate::cli::{Context, connect, secret, variable};
 use crate::diff::pair::{PairOptions, Pairs, pair_table, pair_tables};
@@ -67,9 +68,9 @@ pub async fn open_resolved(
     }
     // The backup first: telling what it is opens files, and closing a file drops the locks
     // that SQLite holds on it, should both be the same one.
-    let most = flags.max_expanded_bytes;
     let tables = resolved.tables();
-    let backup = open_backup_side(context, &resolved, tables, most).await?;
+    let opening = &flags.opening;
+    let backup = open_backup_side(context, &resolved, tables, opening).await?;
     let live = connect::live(context, resolved.live()?).await?;
     if let (Some(a), Some(b)) = (live.identity(), backup.identity())
         && a.same(&b)
@@ -83,7 +84,7 @@ pub async fn open_resolved(
 }
 
 /// What a backup's location means; `live` picks one of several databases in it.
-pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
+pub fn backup_spec(location: &str, live: Option<&str>, opening: &Opening) -> Result<BackupSpec> {
     let live = live.map(Location::parse).transpose()?;
     let database = live.and_then(Location::database).map(str::to_owned);
     let parallelism = default_parallelism();
@@ -94,7 +95,17 @@ pub fn backup_spec(location: &str, live: Option<&str>) -> Result<BackupSpec> {
         },
         false => BackupSpec::parse(location)?,
     };
-    Ok(BackupSpec { database, parallelism, ..spec })
+    let max_expanded_bytes = opening.max_expanded_bytes;
+    Ok(BackupSpec { database, parallelism, max_expanded_bytes, unlock: unlock(opening), ..spec })
+}
+
+/// What opens an encrypted backup: the flag's file, else what the environment names.
+fn unlock(opening: &Opening) -> Unlock {
+    let file = opening.age_identity.as_ref().map(|path| path.to_string_lossy().into_owned());
+    Unlock {
+        identity: file.or_else(|| variable("RESTOREKIT_AGE_IDENTITY")).map(Into::into),
+        passphrase: variable("RESTOREKIT_AGE_PASSPHRASE").map(Into::into),
+    }
 }
 
 /// Opens the backup.
@@ -102,13 +113,12 @@ pub async fn open_backup_side(
     context: &Context,
     resolved: &Resolved,
     tables: &[String],
-    max_expanded_bytes: Option<u64>,
+    opening: &Opening,
 ) -> Result<Arc<dyn Source>> {
     match resolved.backup()? {
         [one] => {
-            let spec = backup_spec(one, Some(resolved.live()?))?;
-            let tables = tables.to_vec();
-            open_spec(context, one, BackupSpec { tables, max_expanded_bytes, ..spec }).await
+            let spec = backup_spec(one, Some(resolved.live()?), opening)?;
+            open_spec(context, one, BackupSpec { tables: tables.to_vec(), ..spec }).await
         }
         _ => Err(Error::usage("one backup can be read at a time")
             .hint("name one --backup, and run the command again for the next")),

@@ -89,8 +89,8 @@ fn line(head: &[u8], text: &str) -> bool {
 /// How much of a file is looked at.
 const HEAD: u64 = 4096;
 
-/// What a file is, with the sign that was seen; `None` when it is no dump. Looks into gzip
-/// and Zstandard.
+/// What a file is, with the sign that was seen; `None` when it is no dump. Looks into what
+/// is compressed.
 pub fn of_file(path: &Path, limits: Limits) -> Result<Option<(DumpKind, &'static str)>> {
     let mut head = Vec::new();
     let reader = TextReader::open(path, None, limits)?;

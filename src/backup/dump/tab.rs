@@ -23,7 +23,7 @@ use crate::backup::text::decompress::TextReader;
 use crate::error::Result;
 
 /// The endings of a table's rows.
-const ENDS: [&str; 3] = ["txt", "txt.gz", "txt.zst"];
+const ENDS: [&str; 5] = ["txt", "txt.gz", "txt.zst", "txt.xz", "txt.bz2"];
 
 /// The pairs of files in a folder: definition and rows, sorted.
 pub(super) fn pairs(folder: &Path) -> Result<Vec<(PathBuf, Option<PathBuf>)>> {

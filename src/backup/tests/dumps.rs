@@ -18,7 +18,7 @@ pub(super) enum Engine {
 }
 
 /// Every dump of the data set.
-const DUMPS: &[(&str, Engine)] = &[
+pub(super) const DUMPS: &[(&str, Engine)] = &[
     ("sqlite.dump.sql", Engine::Sqlite),
     ("postgres/plain.sql", Engine::Postgres),
     ("postgres/root.sql", Engine::Postgres),

@@ -1,7 +1,9 @@
-//! A backup's file as a stream of bytes: plain, gzip (RFC 1952) or Zstandard (RFC 8878).
+//! A backup's file as a stream of bytes: plain, gzip (RFC 1952), Zstandard (RFC 8878), xz ("The .xz
+//! File Format", 1.2.1) or bzip2.
 //!
 //! A stream ends well only when its source does: every gzip member with its CRC and
-//! length, every Zstandard frame whole and with its checksum where it carries one. A stream that is
+//! length, every Zstandard frame whole and with its checksum where it carries one, every stream of xz
+//! with its index and check, every block of bzip2 with its CRC. A stream that is
 //! cut short or that expands beyond the [`Limits`] is an error of the last read, so a
 //! reader that stops before the end has proved nothing.
 
@@ -11,7 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use liblzma::bufread::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
 
 use crate::error::{Error, Result};
 
@@ -55,17 +60,42 @@ pub enum Compression {
     Gzip,
     /// Zstandard, any number of frames.
     Zstd,
+    /// xz, any number of streams.
+    Xz,
+    /// bzip2, any number of streams.
+    Bzip2,
 }
 
+/// The ends of names that tell how a file is compressed, and what is left of the name without.
+const ENDS: [(&str, &str, Compression); 9] = [
+    (".gz", "", Compression::Gzip),
+    (".tgz", ".tar", Compression::Gzip),
+    (".zst", "", Compression::Zstd),
+    (".zstd", "", Compression::Zstd),
+    (".tzst", ".tar", Compression::Zstd),
+    (".xz", "", Compression::Xz),
+    (".txz", ".tar", Compression::Xz),
+    (".bz2", "", Compression::Bzip2),
+    (".tbz2", ".tar", Compression::Bzip2),
+];
+
+/// The most memory that an xz stream may ask for: its largest preset takes 65 MiB.
+const XZ_MEMORY: u64 = 256 << 20;
+
 impl Compression {
-    /// What a file's name says: `.gz`, `.zst` or `.zstd` at its end, else plain.
+    /// What a file's name says by its end (`.gz`, `.zst`, `.xz`, `.bz2`, `.tgz`, ..), else plain.
     pub fn of_name(path: &Path) -> Self {
-        let extension = path.extension().map(|e| e.to_ascii_lowercase());
-        match extension.as_ref().and_then(|e| e.to_str()) {
-            Some("gz") => Compression::Gzip,
-            Some("zst" | "zstd") => Compression::Zstd,
-            _ => Compression::None,
-        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self::split(&name).map_or(Compression::None, |(_, compression)| compression)
+    }
+
+    /// A name without the end that tells its compression, and that; `None` without such an end.
+    pub fn split(name: &str) -> Option<(String, Self)> {
+        let lower = name.to_ascii_lowercase();
+        let (end, left, compression) =
+            ENDS.into_iter().find(|(end, ..)| lower.len() > end.len() && lower.ends_with(end))?;
+        let stem = name.get(..name.len() - end.len())?;
+        Some((format!("{stem}{left}"), compression))
     }
 
     /// What a file's first bytes say. No text begins with one of the signs: each has a byte that UTF-8
@@ -74,6 +104,12 @@ impl Compression {
         match start {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
+            // A level, and the magic of a block or that of an empty stream's end.
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+            | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => {
+                Compression::Bzip2
+            }
             _ => Compression::None,
         }
     }
@@ -83,6 +119,8 @@ impl Compression {
             Compression::None => "plain text",
             Compression::Gzip => "gzip",
             Compression::Zstd => "Zstandard",
+            Compression::Xz => "xz",
+            Compression::Bzip2 => "bzip2",
         }
     }
 }
@@ -135,12 +173,15 @@ pub struct TextReader {
     consumed: Arc<AtomicU64>,
     expanded: u64,
     limits: Limits,
+    ended: bool,
 }
 
 enum Inner {
     Plain(Counted),
     Gzip(Box<MultiGzDecoder<Counted>>),
     Zstd(Box<zstd::stream::read::Decoder<'static, Counted>>),
+    Xz(Box<XzDecoder<Counted>>),
+    Bzip2(Box<MultiBzDecoder<Counted>>),
 }
 
 impl std::fmt::Debug for TextReader {
@@ -178,8 +219,14 @@ impl TextReader {
                 let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(unread)?;
                 Inner::Zstd(Box::new(decoder))
             }
+            Compression::Xz => {
+                let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)
+                    .map_err(|e| unread(e.into()))?;
+                Inner::Xz(Box::new(XzDecoder::new_stream(counted, stream)))
+            }
+            Compression::Bzip2 => Inner::Bzip2(Box::new(MultiBzDecoder::new(counted))),
         };
-        Ok(Self { path: path.to_owned(), inner, consumed, expanded: 0, limits })
+        Ok(Self { path: path.to_owned(), inner, consumed, expanded: 0, limits, ended: false })
     }
 
     /// The file.
@@ -219,6 +266,10 @@ impl TextReader {
 
 impl Read for TextReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        // Not every decoder may be asked again behind its end.
+        if self.ended {
+            return Ok(0);
+        }
         let read = match &mut self.inner {
             Inner::Plain(file) => {
                 return file.read(buf).map_err(|e| {
@@ -228,21 +279,36 @@ impl Read for TextReader {
             }
             Inner::Gzip(decoder) => decoder.read(buf),
             Inner::Zstd(decoder) => decoder.read(buf),
+            Inner::Xz(decoder) => decoder.read(buf),
+            Inner::Bzip2(decoder) => decoder.read(buf),
         };
         match read {
             Ok(n) => {
+                self.ended = n == 0 && !buf.is_empty();
                 self.expanded += n as u64;
                 self.check_limits().map_err(io::Error::other)?;
                 Ok(n)
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(e),
             Err(e) => {
+                if is_memory_limit(&e) {
+                    let what =
+                        format!("{} needs more than 256 MiB to decompress", self.path.display());
+                    let hint = "compress it again with a smaller dictionary: xz -d, then xz -9";
+                    return Err(io::Error::other(Error::refused(what).hint(hint)));
+                }
                 let cut = e.kind() == io::ErrorKind::UnexpectedEof;
                 let what = if cut { "is cut short" } else { "is damaged" };
                 Err(io::Error::other(self.damaged(what).because(e)))
             }
         }
     }
+}
+
+/// True for an xz stream that asks for more than [`XZ_MEMORY`].
+fn is_memory_limit(e: &io::Error) -> bool {
+    let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<liblzma::stream::Error>());
+    matches!(inner, Some(liblzma::stream::Error::MemLimit))
 }
 
 /// A file's bytes, and how many were taken.

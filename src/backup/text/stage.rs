@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::backup::text::csv::CsvRows;
-use crate::backup::text::decompress::{Limits, TextReader};
+use crate::backup::text::decompress::{Compression, Limits, TextReader};
 use crate::backup::text::jsonl::JsonRows;
 use crate::backup::text::stage::sink::Sink;
 use crate::error::{Error, Result};
@@ -213,8 +213,7 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
 /// The delimiter that a file's name tells.
 fn named_delimiter(path: &Path) -> Option<u8> {
     let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let name =
-        [".gz", ".zst", ".zstd"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
+    let name = Compression::split(&name).map_or(name, |(stem, _)| stem);
     name.ends_with(".tsv").then_some(b'\t')
 }
 

@@ -261,19 +261,22 @@ fn unwritable(place: &Path) -> Error {
     )
 }
 
+/// A new folder (0700) in `into`, which goes when it is dropped.
 #[cfg(unix)]
-fn private_folder(into: &Path) -> std::io::Result<TempDir> {
+pub(in crate::backup) fn private_folder(into: &Path) -> std::io::Result<TempDir> {
     use std::os::unix::fs::PermissionsExt;
     let owner_only = std::fs::Permissions::from_mode(0o700);
     tempfile::Builder::new().prefix("restorekit-").permissions(owner_only).tempdir_in(into)
 }
 
+/// A new folder in `into`, which goes when it is dropped.
 #[cfg(not(unix))]
-fn private_folder(into: &Path) -> std::io::Result<TempDir> {
+pub(in crate::backup) fn private_folder(into: &Path) -> std::io::Result<TempDir> {
     tempfile::Builder::new().prefix("restorekit-").tempdir_in(into)
 }
 
-fn private_file(path: &Path) -> std::io::Result<File> {
+/// A new file (0600).
+pub(in crate::backup) fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -1,0 +1,78 @@
+//! A backup as the user names it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::backup::place::Unlock;
+use crate::backup::text::Limits;
+use crate::error::{Error, Result};
+use crate::registry;
+
+/// A backup as the user names it.
+#[derive(Clone, Debug, Default)]
+pub struct BackupSpec {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The file or folder that is meant in a tar.
+    pub member: Option<String>,
+    /// What opens it where it is encrypted.
+    pub unlock: Unlock,
+    /// Which of several: 0 is the newest, 1 the one before; `None` when not said.
+    pub latest: Option<usize>,
+    /// The live database's name, which picks one of several databases.
+    pub database: Option<String>,
+    /// The tables that will be read, where they are known: a dump is then read once for all
+    /// of them. Empty: any.
+    pub tables: Vec<String>,
+    /// How many parts are read at once.
+    pub parallelism: usize,
+    /// What one table may expand to, where the user raised it.
+    pub max_expanded_bytes: Option<u64>,
+}
+
+impl BackupSpec {
+    /// Reads `path`, `path@latest` or `path@latest~N`, and `tar!member` for the path.
+    pub fn parse(text: &str) -> Result<Self> {
+        let whole = Self::of_path(text);
+        let Some((path, selector)) = text.rsplit_once("@latest") else { return Ok(whole) };
+        if fs::symlink_metadata(text).is_ok() {
+            return Ok(whole);
+        }
+        let back = match selector {
+            "" => 0,
+            _ => selector.strip_prefix('~').and_then(|n| n.parse().ok()).ok_or_else(|| {
+                Error::usage(format!("@latest{selector} names no backup"))
+                    .hint("write @latest, or @latest~1 for the one before it")
+            })?,
+        };
+        Ok(Self { latest: Some(back), ..Self::of_path(path) })
+    }
+
+    /// A path, behind which the member of a tar may stand: `!` and its name.
+    fn of_path(text: &str) -> Self {
+        let whole = Self { path: text.into(), parallelism: 1, ..Self::default() };
+        if fs::symlink_metadata(text).is_ok() {
+            return whole;
+        }
+        let mut splits = text.match_indices('!').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        match splits.find(|(tar, _)| Path::new(tar).is_file()) {
+            Some((tar, member)) => {
+                Self { path: tar.into(), member: Some(member.to_owned()), ..whole }
+            }
+            None => whole,
+        }
+    }
+
+    /// The URL, where it is a server that is named.
+    pub fn server(&self) -> Option<&str> {
+        self.path.to_str().filter(|path| registry::is_server(path))
+    }
+
+    /// The caps on expanding it.
+    pub fn limits(&self) -> Limits {
+        match self.max_expanded_bytes {
+            Some(bytes) => Limits::expanded(bytes),
+            None => Limits::default(),
+        }
+    }
+}

@@ -5,6 +5,7 @@
 //! makes its own from [`Mount::state`].
 
 pub mod catalog;
+pub mod literal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod order;
@@ -127,6 +128,7 @@ impl Mount {
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.runtime))
             .with_default_features()
+            .with_analyzer_rules(literal::rules())
     }
 }
 

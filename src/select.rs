@@ -3,10 +3,9 @@
 //! `live.x` and `backup.x` name a side; a bare `x` means live for rows in both, and the
 //! backup for missing rows. DataFusion evaluates the predicate on change batches, so its
 //! words, functions and three values are those of DataFusion's SQL. What people write
-//! about booleans and moments is fitted to how the engine stores them (`rewrite`, `literal`),
+//! about booleans and moments is fitted to how the engine stores them (`rewrite`, [`literal`]),
 //! and a whitelisted part of it is given to the source, which then reads less.
 
-mod literal;
 mod rewrite;
 
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use crate::model::filter::Filter;
 use crate::model::side::{Side, Which};
 use crate::model::table::{Column, TableSchema};
 use crate::model::value::{EXACT, exact_cells};
+use crate::mount::literal;
 use crate::mount::pushdown::to_filter;
 
 /// Where a name in a predicate points.
@@ -94,7 +94,7 @@ impl Predicate {
         let expr = state
             .create_logical_expr_from_sql_expr(parsed, &named)
             .map_err(|e| unreadable(sql, e))?;
-        let condition = literal::typed(expr, &|field| find(&names, field))?;
+        let condition = literal::typed(expr, &|column| find(&names, &column.name))?.data;
         let compiled = state
             .create_physical_expr(condition.clone(), &named)
             .map_err(|e| unreadable(sql, e))?;
@@ -198,8 +198,9 @@ impl Predicate {
     }
 }
 
-fn find<'a>(names: &'a [Named], field: &str) -> Option<&'a Column> {
-    names.iter().find(|named| named.field() == field).map(|named| &named.column)
+fn find(names: &[Named], field: &str) -> Option<DataType> {
+    let named = names.iter().find(|named| named.field() == field)?;
+    Some(named.column.carrier.data_type())
 }
 
 fn unreadable(sql: &str, e: datafusion::error::DataFusionError) -> Error {

@@ -271,3 +271,37 @@ fn w13_a_server_is_verified_by_its_certificate() {
     let said = doctor(&at("127.0.0.1", "ca.pem"));
     assert!(said.contains("\"bad\"") && !said.contains(", TLS, "), "another name: {said}");
 }
+
+#[test]
+fn t6_sql_meets_moments_of_any_year() {
+    let (live, backup) = sides(
+        "create table t(id int primary key, at datetime(6), ts timestamp null, day date, p decimal(10,2), f bit(1));
+         insert into t values (1, '9999-12-31 23:59:59.999999', '2024-05-01', '9999-12-31', 0.10, 1),
+            (2, '1000-01-01', '2024-05-02', '1000-01-01', 0.30, 0), (3, '2024-05-01', null, '2024-05-01', null, null);",
+        "",
+    );
+    let sandbox = Sandbox::new();
+    for (condition, ids) in [
+        ("at >= '2024-05-01'", "1,3"),
+        ("at < '2024-05-01 00:00:00.000001'", "2,3"),
+        ("at between '0999-12-31' and '2024-05-01'", "2,3"),
+        ("ts = '2024-05-02'", "2"),
+        ("at = '9999-12-31 23:59:59.999999'", "1"),
+        ("'3000-01-01' > at", "2,3"),
+        ("at in ('1000-01-01', '9999-12-31')", "2"),
+        ("id in (select b.id from backup.t b where b.at > '3000-01-01')", "1"),
+        ("at + interval '0 days' < '2024-05-02'", "2,3"),
+        ("day > '2024-05-01'", "1"),
+        ("p = 0.3", "2"),
+        ("p in (0.10, 0.3)", "1,2"),
+        ("f", "1"),
+        ("not f", "2"),
+    ] {
+        let query = format!("select id from live.t where {condition} order by id");
+        let (live, backup) = (live.url(), backup.url());
+        let run = sandbox
+            .run_all(["sql", "--live", &live, "--backup", &backup, "--format", "csv", &query]);
+        let found = run.exits(0).stdout;
+        assert_eq!(found.lines().skip(1).collect::<Vec<_>>().join(","), ids, "{condition}");
+    }
+}

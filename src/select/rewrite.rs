@@ -7,12 +7,12 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Ident, UnaryOperator, Value, visit_expressions_mut,
 };
 
-use super::literal::decimal;
 use super::{Named, Place};
 use crate::error::{Error, Result};
 use crate::fit::moment::parse;
 use crate::model::side::{Side, Which};
 use crate::model::table::{Carrier, Column, TableSchema, TimeForm};
+use crate::mount::literal::decimal;
 
 /// Resolves every name of the expression, replaces it with its field of the evaluated
 /// batch, and returns the columns named.

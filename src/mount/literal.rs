@@ -5,46 +5,80 @@
 //! one of the column's own unit, and a numeral a decimal of its own digits; what is neither
 //! stays as it is. One literal of the column's type can be pushed down, too.
 
-use arrow::datatypes::DataType;
-use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList};
-use datafusion::logical_expr::{Expr, Operator};
+use std::sync::Arc;
 
-use crate::error::Result;
+use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column as ColumnRef, DFSchema, ExprSchema, ScalarValue};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, InList};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator};
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
+
 use crate::fit::decimal;
 use crate::fit::moment::{Parsed, parse};
-use crate::model::table::{Carrier, Column};
 
-/// Finds the column behind a field of the evaluated batch.
-type Find<'a> = &'a dyn Fn(&str) -> Option<&'a Column>;
+/// The type of a column, where it is known.
+pub type Find<'a> = &'a dyn Fn(&ColumnRef) -> Option<DataType>;
 
 /// The expression with typed literals.
-pub(super) fn typed(expr: Expr, find: Find<'_>) -> Result<Expr> {
-    let typed = expr.transform_up(|expr| {
+pub fn typed(expr: Expr, find: Find<'_>) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| {
         Ok(match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
                 let (a, b) = (column(&left, find), column(&right, find));
-                let (left, right) = (Box::new(of(*left, b)), Box::new(of(*right, a)));
+                let (left, right) = (of(*left, b.as_ref()), of(*right, a.as_ref()));
+                let (left, right) = (Box::new(left), Box::new(right));
                 Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }))
             }
             Expr::Between(Between { expr, negated, low, high }) => {
                 let column = column(&expr, find);
-                let (low, high) = (Box::new(of(*low, column)), Box::new(of(*high, column)));
+                let (low, high) = (of(*low, column.as_ref()), of(*high, column.as_ref()));
+                let (low, high) = (Box::new(low), Box::new(high));
                 Transformed::yes(Expr::Between(Between { expr, negated, low, high }))
             }
             Expr::InList(InList { expr, list, negated }) => {
                 let column = column(&expr, find);
                 // One type for all of the list.
-                let typed: Vec<Expr> = list.iter().cloned().map(|item| of(item, column)).collect();
+                let typed: Vec<Expr> =
+                    list.iter().cloned().map(|item| of(item, column.as_ref())).collect();
                 let all = typed.iter().zip(&list).all(|(a, b)| a != b);
                 let list = if all { typed } else { list };
                 Transformed::yes(Expr::InList(InList { expr, list, negated }))
             }
             other => Transformed::no(other),
         })
-    })?;
-    Ok(typed.data)
+    })
+}
+
+/// DataFusion's own rules, after one that types the literals of a query.
+pub fn rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(TypedLiterals)];
+    rules.extend(Analyzer::new().rules);
+    rules
+}
+
+#[derive(Debug)]
+struct TypedLiterals;
+
+impl AnalyzerRule for TypedLiterals {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let plan = plan.transform_up_with_subqueries(|plan| {
+            let inputs: Vec<Arc<DFSchema>> =
+                plan.inputs().into_iter().map(|input| Arc::clone(input.schema())).collect();
+            let find = |column: &ColumnRef| {
+                let field = inputs.iter().find_map(|schema| schema.field_from_column(column).ok());
+                field.map(|field| field.data_type().clone())
+            };
+            plan.map_expressions(|expr| typed(expr, &find))
+        })?;
+        Ok(plan.data)
+    }
+
+    fn name(&self) -> &str {
+        "typed_literals"
+    }
 }
 
 fn is_comparison(op: Operator) -> bool {
@@ -62,15 +96,15 @@ fn is_comparison(op: Operator) -> bool {
     )
 }
 
-fn column<'a>(expr: &Expr, find: Find<'a>) -> Option<&'a Column> {
+fn column(expr: &Expr, find: Find<'_>) -> Option<DataType> {
     match expr {
-        Expr::Column(column) => find(&column.name),
+        Expr::Column(column) => find(column),
         _ => None,
     }
 }
 
 /// A literal as one of the column's type; any other expression as it is.
-fn of(expr: Expr, column: Option<&Column>) -> Expr {
+fn of(expr: Expr, column: Option<&DataType>) -> Expr {
     let value = column.zip(text(&expr)).and_then(|(column, text)| value(text, column));
     value.map_or(expr, |value| Expr::Literal(value, None))
 }
@@ -89,27 +123,28 @@ fn text(expr: &Expr) -> Option<&str> {
     }
 }
 
-fn value(text: &str, column: &Column) -> Option<ScalarValue> {
-    match column.carrier {
-        Carrier::Date => {
+fn value(text: &str, column: &DataType) -> Option<ScalarValue> {
+    match column {
+        DataType::Date32 => {
             let Parsed { moment, offset: None } = parse(text.as_bytes())? else { return None };
             let (day, second) =
                 (moment.seconds.div_euclid(86_400), moment.seconds.rem_euclid(86_400));
             let midnight = second == 0 && moment.nanos == 0;
             Some(ScalarValue::Date32(Some(i32::try_from(day).ok().filter(|_| midnight)?)))
         }
-        Carrier::Stamp | Carrier::Instant => {
-            let zone = (column.carrier == Carrier::Instant).then(|| "UTC".into());
+        DataType::Timestamp(TimeUnit::Microsecond, zone)
+            if zone.as_ref().is_none_or(|zone| **zone == *"UTC") =>
+        {
             let micros = parse(text.as_bytes())?.utc().micros()?;
-            Some(ScalarValue::TimestampMicrosecond(Some(micros), zone))
+            Some(ScalarValue::TimestampMicrosecond(Some(micros), zone.clone()))
         }
-        Carrier::Decimal { .. } => decimal(text),
+        DataType::Decimal128(..) => decimal(text),
         _ => None,
     }
 }
 
 /// A numeral as a decimal of just its digits; `None` for more of them than 38.
-pub(super) fn decimal(numeral: &str) -> Option<ScalarValue> {
+pub fn decimal(numeral: &str) -> Option<ScalarValue> {
     let (digits, scale) = decimal::read(numeral)?;
     let count = digits.unsigned_abs().checked_ilog10().map_or(1, |log| log + 1);
     let precision = u8::try_from(count).ok()?.max(u8::try_from(scale).ok()?);

@@ -23,6 +23,10 @@ need openssl openssl
 need mariadb-install-db mariadb-server
 need pg_ctlcluster postgresql
 command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 2; }
+if [ ! -x target/tools/bin/s3s-fs ]; then
+    say "installing s3s-fs, an S3-compatible server"
+    cargo install s3s-fs --version 0.14.1 --features binary --locked --quiet --root target/tools
+fi
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-never}"
 
 if [ "$#" -gt 0 ]; then

@@ -16,5 +16,6 @@ mod plans;
 mod postgres;
 mod replicas;
 mod row_diff;
+mod stores;
 mod story_b;
 mod told;

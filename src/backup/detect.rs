@@ -28,7 +28,7 @@ use crate::backup::files::{self, Content, Files, TableFile, shown};
 use crate::backup::folder::{self, Candidate, Loose, Named, Take};
 use crate::backup::guard::blocking;
 use crate::backup::manifest::MANIFEST;
-use crate::backup::place::{self, Kept, Place};
+use crate::backup::place::{self, Kept, Mirror, Place, Purpose};
 use crate::backup::snapshot::{self, Snapshot};
 use crate::backup::sqlite;
 use crate::backup::text::{Limits, TextFormat};
@@ -111,7 +111,7 @@ pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
         let server = registry::open_backup(url, spec.parallelism.max(1)).await?;
         return Ok(Arc::new(Database::new(server)));
     }
-    let Place { spec, private } = place::arrive(spec).await?;
+    let Place { spec, private } = place::arrive(spec, Purpose::Read).await?;
     let opened = async { open(find(&spec).await?, &spec).await }.await;
     match private {
         None => opened,
@@ -151,13 +151,14 @@ pub async fn open(found: Found, spec: &BackupSpec) -> Result<Arc<dyn Source>> {
                 name: table.name.clone(),
                 path: dump.path().to_owned(),
                 folder: None,
+                remote: None,
                 content: Content::Dump(Arc::clone(&dump)),
             });
             Ok(Arc::new(Files::new(origin, tables.collect(), None, limits)))
         }
         Layout::Tables { kind, location, taken_at, tables } => {
             let path = location.clone();
-            let files = table_files(&location, tables);
+            let files = table_files(&location, tables, spec.mirror.as_deref());
             let mut warnings = found.warnings;
             let (files, more) = blocking(&path, move || {
                 let more = files.iter().flat_map(|f| files::warnings(f, limits)).collect();
@@ -189,12 +190,17 @@ pub(crate) async fn open_dump(
 }
 
 /// The tables' files. No link may lead out of `location` when that is a folder.
-pub(crate) fn table_files(location: &Path, tables: Vec<Candidate>) -> Vec<TableFile> {
+pub(crate) fn table_files(
+    location: &Path,
+    tables: Vec<Candidate>,
+    mirror: Option<&Mirror>,
+) -> Vec<TableFile> {
     let folder = location.is_dir().then(|| location.to_owned());
     tables
         .into_iter()
         .map(|table| TableFile {
             name: TableName::bare(table.table),
+            remote: mirror.and_then(|mirror| mirror.objects.get(&table.path).cloned()),
             path: table.path,
             folder: folder.clone(),
             content: match table.named {

@@ -2,7 +2,7 @@
 //!
 //! The bytes come from one descriptor at given offsets, so that several threads can read
 //! at once and a file renamed over it meanwhile is not mixed in; a file that is written
-//! while it is read is noticed.
+//! while it is read is noticed. An object in a store is read in the same way, by ranges.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read};
@@ -16,15 +16,34 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
 use sha2::{Digest, Sha256};
 
+use crate::backup::place::Object;
 use crate::error::{Error, Result};
 
 /// An open file of a backup.
 #[derive(Clone, Debug)]
 pub struct BackupFile {
     path: PathBuf,
-    file: Arc<File>,
+    place: At,
     len: u64,
     modified: Option<SystemTime>,
+}
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+enum At {
+    /// Here.
+    File(Arc<File>),
+    /// In a store.
+    Object(Arc<Object>),
+}
+
+impl At {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            At::File(file) => file.read_at(buffer, at),
+            At::Object(object) => object.read_at(buffer, at),
+        }
+    }
 }
 
 impl BackupFile {
@@ -39,10 +58,16 @@ impl BackupFile {
         }
         Ok(Self {
             path: path.to_owned(),
-            file: Arc::new(file),
+            place: At::File(Arc::new(file)),
             len: opened.len(),
             modified: opened.modified().ok(),
         })
+    }
+
+    /// An object in a store, called by the path that stands for it.
+    pub(crate) fn remote(path: &Path, object: Arc<Object>) -> Self {
+        let len = object.size();
+        Self { path: path.to_owned(), place: At::Object(object), len, modified: None }
     }
 
     /// Its path.
@@ -62,7 +87,9 @@ impl BackupFile {
 
     /// An error when the file has been written since it was opened.
     pub fn unchanged(&self) -> Result<()> {
-        let now = self.file.metadata().map_err(|e| unreadable(&self.path, e))?;
+        // Each range of an object is of the one that was found at first.
+        let At::File(file) = &self.place else { return Ok(()) };
+        let now = file.metadata().map_err(|e| unreadable(&self.path, e))?;
         if now.len() != self.len || now.modified().ok() != self.modified {
             return Err(changed(&self.path));
         }
@@ -71,7 +98,18 @@ impl BackupFile {
 
     /// Reads from byte `at` on into the buffer, as far as one call goes.
     pub(crate) fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
-        self.file.read_at(buffer, at)
+        self.place.read_at(buffer, at)
+    }
+
+    /// What tells its content from another: its SHA-256; of an object the store's own tag, which is
+    /// had without reading all of it.
+    pub(crate) fn content_digest(&self) -> Result<String> {
+        match &self.place {
+            At::Object(object) if object.tag().is_some() => {
+                Ok(format!("{}:{}", object.tag().unwrap_or_default(), self.len))
+            }
+            _ => self.sha256(),
+        }
     }
 
     /// SHA-256 of its bytes, hexadecimal.
@@ -80,7 +118,7 @@ impl BackupFile {
         let mut buffer = vec![0; 1 << 20];
         let mut at = 0;
         loop {
-            match self.file.read_at(&mut buffer, at) {
+            match self.place.read_at(&mut buffer, at) {
                 Ok(0) => break,
                 Ok(read) => {
                     hasher.update(&buffer[..read]);
@@ -143,7 +181,7 @@ impl ChunkReader for BackupFile {
     type T = BufReader<Cursor>;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        Ok(BufReader::new(Cursor { file: self.file.clone(), at: start }))
+        Ok(BufReader::new(Cursor { place: self.place.clone(), at: start }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
@@ -154,7 +192,7 @@ impl ChunkReader for BackupFile {
             )));
         }
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start)?;
+        Cursor { place: self.place.clone(), at: start }.read_exact(&mut bytes)?;
         Ok(bytes.into())
     }
 }
@@ -162,13 +200,13 @@ impl ChunkReader for BackupFile {
 /// Reads a file from a position on, without moving anyone else's.
 #[derive(Debug)]
 pub struct Cursor {
-    file: Arc<File>,
+    place: At,
     at: u64,
 }
 
 impl Read for Cursor {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
+        let read = self.place.read_at(buffer, self.at)?;
         self.at += read as u64;
         Ok(read)
     }
@@ -177,6 +215,6 @@ impl Read for Cursor {
 impl BackupFile {
     /// Reads from the start.
     pub fn reader(&self) -> Cursor {
-        Cursor { file: self.file.clone(), at: 0 }
+        Cursor { place: self.place.clone(), at: 0 }
     }
 }

@@ -19,6 +19,7 @@ use crate::backup::file::BackupFile;
 use crate::backup::guard::{blocking, caught, stream};
 use crate::backup::manifest::FileFormat;
 use crate::backup::parquet::ParquetTable;
+use crate::backup::place::Object;
 use crate::backup::text::{Limits, TextFile, TextFormat, stage};
 use crate::error::{Error, Result};
 use crate::fit::notes::{FitNotes, Habit, Tally};
@@ -61,8 +62,20 @@ pub struct TableFile {
     pub path: PathBuf,
     /// The folder that no link may lead out of; `None` for a file named by the user.
     pub folder: Option<PathBuf>,
+    /// The object that is read in its place.
+    pub remote: Option<Arc<Object>>,
     /// What the file is.
     pub content: Content,
+}
+
+impl TableFile {
+    /// Opens the file, or the object that it stands for.
+    fn open(&self) -> Result<BackupFile> {
+        match &self.remote {
+            Some(object) => Ok(BackupFile::remote(&self.path, Arc::clone(object))),
+            None => BackupFile::open(&self.path, self.folder.as_deref()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -100,7 +113,7 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<ParquetTab
     let name = table.name.clone();
     let format = match &table.content {
         Content::Parquet => {
-            let file = BackupFile::open(&table.path, table.folder.as_deref())?;
+            let file = table.open()?;
             return ParquetTable::open(name, file, Dress::Foreign, limits);
         }
         Content::Text(format) => *format,
@@ -278,10 +291,10 @@ impl Source for Files {
 /// SHA-256 over the tables' names and their files' digests.
 fn digest_of(files: &[TableFile]) -> Result<String> {
     let mut hasher = Sha256::new();
-    let mut take = |name: &str, path: &Path, folder: Option<&Path>| {
+    let mut take = |name: &str, file: BackupFile| {
         hasher.update(name.as_bytes());
         hasher.update([0]);
-        hasher.update(BackupFile::open(path, folder)?.sha256()?.as_bytes());
+        hasher.update(file.content_digest()?.as_bytes());
         hasher.update([0]);
         Ok::<(), Error>(())
     };
@@ -292,11 +305,11 @@ fn digest_of(files: &[TableFile]) -> Result<String> {
     });
     if let Some(dump) = dump {
         for path in dump.files()? {
-            take("", &path, None)?;
+            take("", BackupFile::open(&path, None)?)?;
         }
     } else {
         for table in files {
-            take(&table.name.to_string(), &table.path, table.folder.as_deref())?;
+            take(&table.name.to_string(), table.open()?)?;
         }
     }
     Ok(hex(&hasher.finalize()))

@@ -8,7 +8,7 @@ use crate::backup::dump::{DumpTable, Wanted};
 use crate::backup::file::regular;
 use crate::backup::files::{self, TableFile, open_table, shown};
 use crate::backup::guard::{blocking, caught};
-use crate::backup::place::{self, Place};
+use crate::backup::place::{self, Place, Purpose};
 use crate::backup::snapshot::Snapshot;
 use crate::backup::text::Limits;
 use crate::error::Result;
@@ -80,7 +80,7 @@ pub async fn inspect(spec: &BackupSpec) -> Result<Inspection> {
     if let Some(url) = spec.server() {
         return server(url).await;
     }
-    let Place { spec, private } = place::arrive(spec).await?;
+    let Place { spec, private } = place::arrive(spec, Purpose::Look).await?;
     let inspected = unpacked(&spec).await;
     let Some(private) = private else { return inspected };
     let inspection = inspected.map_err(|e| private.error(e))?;
@@ -122,7 +122,7 @@ async fn unpacked(spec: &BackupSpec) -> Result<Inspection> {
             inspection.tables = dump.tables().iter().map(of_dump).collect();
         }
         Layout::Tables { location, tables, .. } => {
-            let files = table_files(location, tables.clone());
+            let files = table_files(location, tables.clone(), spec.mirror.as_deref());
             let looked = blocking(location, move || {
                 Ok(files.iter().map(|file| look(file, limits)).collect::<Vec<_>>())
             });

@@ -6,6 +6,7 @@
 //! app.db.xz  t.parquet.gz        what must be read by position: unpacked
 //! dump.sql.gz.age                encrypted: decrypted, still compressed
 //! all.tar.gz   all.tar.gz!a/b    a tar: all of it, or one member or folder of it
+//! s3://..  gs://..  az://..  https://..      in a store ([`remote`]): what is needed of it ([`mirror`])
 //! ```
 //!
 //! Layers are taken off from the outside in, told by their first bytes. What can't be read on the
@@ -16,6 +17,8 @@
 mod crypt;
 mod kept;
 mod members;
+mod mirror;
+mod remote;
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -27,6 +30,7 @@ use tempfile::TempDir;
 
 use crate::backup::detect::{self, BackupSpec};
 use crate::backup::guard::blocking;
+use crate::backup::place::remote::Remote;
 use crate::backup::sqlite;
 use crate::backup::text::decompress::TextReader;
 use crate::backup::text::stage::sink::{private_file, private_folder};
@@ -35,6 +39,8 @@ use crate::error::{Error, Result};
 use crate::registry::first_bytes;
 
 pub(in crate::backup) use kept::Kept;
+pub use mirror::Mirror;
+pub use remote::{Object, Variables, is_remote};
 
 /// What opens an encrypted backup.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +49,15 @@ pub struct Unlock {
     pub identity: Option<SecretString>,
     /// The passphrase of a backup that was encrypted with one.
     pub passphrase: Option<SecretString>,
+}
+
+/// What a backup is reached for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backup) enum Purpose {
+    /// Its rows.
+    Read,
+    /// What it is.
+    Look,
 }
 
 /// The most layers that are taken off.
@@ -85,6 +100,14 @@ impl Private {
             // The number of the layer.
             let layer = rest.strip_prefix('/').unwrap_or(rest);
             rest = layer.trim_start_matches(|c: char| c.is_ascii_digit());
+            if let Some(below) = layer.strip_prefix("0/") {
+                // What was brought from a store lies there under the last part of its name.
+                let parent = self.outer.trim_end_matches('/').rfind('/').unwrap_or_default();
+                told.truncate(told.len() - self.outer.len() + parent);
+                told.push('/');
+                rest = below;
+                continue;
+            }
             if let Some(inner) = rest.strip_prefix('/') {
                 told.push('!');
                 rest = inner;
@@ -113,14 +136,23 @@ pub(in crate::backup) struct Place {
 /// # Errors
 /// `Damaged` for a layer that is torn; `Failed` for a key that does not fit; `Refused` beyond
 /// the limits, and for a tar whose names climb out of it.
-pub(in crate::backup) async fn arrive(spec: &BackupSpec) -> Result<Place> {
-    let spec = spec.clone();
+pub(in crate::backup) async fn arrive(spec: &BackupSpec, purpose: Purpose) -> Result<Place> {
+    let named = spec.path.to_str().filter(|path| is_remote(path));
+    let (spec, private) = match named {
+        None => (spec.clone(), None),
+        Some(url) => {
+            let remote = Remote::open(url, &spec.stores)?;
+            let private = Private::new(remote.shown.clone())?;
+            let brought = mirror::bring(remote, spec, &private.layer(0)?, purpose).await;
+            (brought.map_err(|e| private.error(e))?, Some(private))
+        }
+    };
     let path = spec.path.clone();
-    blocking(&path, move || unpack(spec)).await
+    blocking(&path, move || unpack(spec, private)).await
 }
 
-fn unpack(mut spec: BackupSpec) -> Result<Place> {
-    let mut unpacking = Unpacking { spec: &spec, member: spec.member.clone(), private: None };
+fn unpack(mut spec: BackupSpec, private: Option<Private>) -> Result<Place> {
+    let mut unpacking = Unpacking { spec: &spec, member: spec.member.clone(), private };
     let arrived = unpacking.peel();
     let Unpacking { private, member, .. } = unpacking;
     let path = match (arrived, &private) {

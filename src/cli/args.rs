@@ -127,7 +127,7 @@ pub struct Sides {
     /// Read this live database: a path or URL
     #[arg(long, value_name = "URL")]
     pub live: Option<String>,
-    /// Take rows from this backup: a path, with @latest~N for one of several snapshots
+    /// Take rows from this backup: a path or URL, with @latest~N for one of several snapshots
     /// (repeatable, first wins)
     #[arg(long, value_name = "PATH")]
     pub backup: Vec<String>,

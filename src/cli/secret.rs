@@ -30,7 +30,10 @@ fn redact_query(path: &str) -> String {
 
 fn secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "passwd", "pwd", "secret", "token", "sslkey"].iter().any(|s| name.contains(s))
+    let words =
+        ["password", "passwd", "pwd", "secret", "token", "sslkey", "signature", "credential"];
+    // The last is Azure's.
+    words.iter().any(|s| name.contains(s)) || name == "sig"
 }
 
 /// True when a text carries a password that [`redact`] would hide.
@@ -49,6 +52,8 @@ mod tests {
             ("postgres://u:p@ss@h:5/d?sslmode=on", "postgres://u:***@h:5/d?sslmode=on"),
             ("postgres://h/d?user=a&Password=x&b=c", "postgres://h/d?user=a&Password=***&b=c"),
             ("postgres://u@h/d", "postgres://u@h/d"),
+            ("https://h/t?X-Amz-Signature=x&a=b", "https://h/t?X-Amz-Signature=***&a=b"),
+            ("https://h/t?sig=x", "https://h/t?sig=***"),
             ("prod.db", "prod.db"),
             ("a:b@c.db", "a:b@c.db"),
         ];

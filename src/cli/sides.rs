@@ -6,10 +6,10 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 
 use crate::backup::detect::{BackupSpec, open_backup};
-use crate::backup::place::Unlock;
+use crate::backup::place::{Unlock, Variables};
 use crate::cli::args::{Opening, Sides};
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
-use crate::cli::{Context, connect, secret, variable};
+use crate::cli::{Context, connect, secret, variable, variables};
 use crate::diff::pair::{PairOptions, Pairs, pair_table, pair_tables};
 use crate::error::{Error, Result};
 use crate::model::side::{Side, Which};
@@ -96,7 +96,20 @@ pub fn backup_spec(location: &str, live: Option<&str>, opening: &Opening) -> Res
         false => BackupSpec::parse(location)?,
     };
     let max_expanded_bytes = opening.max_expanded_bytes;
-    Ok(BackupSpec { database, parallelism, max_expanded_bytes, unlock: unlock(opening), ..spec })
+    Ok(BackupSpec {
+        database,
+        parallelism,
+        max_expanded_bytes,
+        unlock: unlock(opening),
+        stores: stores(),
+        ..spec
+    })
+}
+
+/// The variables that object stores are reached by.
+fn stores() -> Variables {
+    let ours = |name: &str| ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|p| name.starts_with(p));
+    variables().filter(|(name, _)| ours(name)).map(|(name, value)| (name, value.into())).collect()
 }
 
 /// What opens an encrypted backup: the flag's file, else what the environment names.

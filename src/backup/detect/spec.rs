@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::backup::place::Unlock;
+use crate::backup::place::{Mirror, Unlock, Variables, is_remote};
 use crate::backup::text::Limits;
 use crate::error::{Error, Result};
 use crate::registry;
@@ -17,6 +18,10 @@ pub struct BackupSpec {
     pub member: Option<String>,
     /// What opens it where it is encrypted.
     pub unlock: Unlock,
+    /// The variables of the environment that stores are reached by.
+    pub stores: Variables,
+    /// What was not brought from its store, and is read there.
+    pub mirror: Option<Arc<Mirror>>,
     /// Which of several: 0 is the newest, 1 the one before; `None` when not said.
     pub latest: Option<usize>,
     /// The live database's name, which picks one of several databases.
@@ -55,7 +60,7 @@ impl BackupSpec {
             return whole;
         }
         let mut splits = text.match_indices('!').map(|(at, _)| (&text[..at], &text[at + 1..]));
-        match splits.find(|(tar, _)| Path::new(tar).is_file()) {
+        match splits.find(|(tar, _)| is_remote(text) || Path::new(tar).is_file()) {
             Some((tar, member)) => {
                 Self { path: tar.into(), member: Some(member.to_owned()), ..whole }
             }

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::dumps::{DUMPS, Engine, awkward, columns, fixture, read};
 use super::*;
 use crate::backup::inspect::inspect;
-use crate::backup::place::Unlock;
+use crate::backup::place::{self, Purpose, Unlock};
 use crate::error::{Error, Kind};
 
 /// A way to pack bytes: what it adds to a name, and how it is made.
@@ -396,7 +396,7 @@ async fn w12_what_was_unpacked_is_private_and_goes_with_the_source() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.csv.age");
     fs::write(&path, age(b"id\n1\n")).unwrap();
-    let place = crate::backup::place::arrive(&packed(&path)).await.unwrap();
+    let place = place::arrive(&packed(&path), Purpose::Read).await.unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let file = place.spec.path.clone();
     let private = file.parent().unwrap().parent().unwrap().to_owned();

@@ -1,0 +1,164 @@
+//! Backups in object stores, against a real S3-compatible server (s3s-fs) that the tests start: with
+//! keys as S3, without as a web server that knows ranges.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Run, Sandbox};
+
+const SECRET: &str = "hunter2-hunter2-hunter2";
+
+/// A server over a folder of buckets; it ends with this.
+struct Store {
+    server: Child,
+    port: u16,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Where `tests/run.sh` installs the server.
+fn program() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/s3s-fs")
+}
+
+impl Store {
+    fn start(root: &Path, keys: bool) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new(program());
+        command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+        if keys {
+            command.args(["--access-key", "operator", "--secret-key", SECRET]);
+        }
+        let server = command
+            .arg(root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}; tests/run.sh installs it", program().display()));
+        let store = Self { server, port };
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not answer");
+            std::thread::yield_now();
+        }
+        store
+    }
+
+    /// Runs the program with this store's variables.
+    fn run(&self, sandbox: &Sandbox, arguments: &[&str], secret: &str) -> Run {
+        let mut command = sandbox.command(arguments);
+        command
+            .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port))
+            .env("AWS_ALLOW_HTTP", "true")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "operator")
+            .env("AWS_SECRET_ACCESS_KEY", secret);
+        let run = Run::of(command.output().unwrap());
+        for text in [&run.stdout, &run.stderr] {
+            assert!(!text.contains(secret), "w18: the secret is shown:\n{text}");
+            assert!(!text.contains("/tmp/restorekit-"), "a private path is shown:\n{text}");
+        }
+        run
+    }
+}
+
+/// Runs a line of the shell in the sandbox.
+fn shell(sandbox: &Sandbox, line: &str) {
+    let done = Command::new("sh").args(["-ec", line]).current_dir(sandbox.path("")).status();
+    assert!(done.unwrap().success(), "{line}");
+}
+
+/// A bucket of backups in every form, and a live database that lacks every tenth row.
+fn bucket() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.numbered(500);
+    sandbox.run("snapshot --live old.db --out root/backups/snaps").exits(0);
+    sandbox.run("snapshot --live old.db --out root/backups/snaps").exits(0);
+    shell(
+        &sandbox,
+        "cp $(find root -type f -path '*parquet*' -name 't.*' | head -1) root/backups/t.parquet
+         mkdir root/backups/loose; cp root/backups/t.parquet root/backups/loose/
+         sqlite3 old.db .dump | gzip > root/backups/dump.sql.gz
+         sqlite3 -header -csv old.db 'select * from t' > t.csv
+         tar -czf root/backups/all.tar.gz t.csv
+         cp old.db root/backups/app.db",
+    );
+    sandbox.sqlite("live.db", "delete from t where id % 10 = 0");
+    sandbox
+}
+
+/// Restores from the location into a copy of live: the rows must be those of the backup.
+#[track_caller]
+fn brings_back(store: &Store, sandbox: &Sandbox, location: &str) {
+    std::fs::copy(sandbox.path("live.db"), sandbox.path("copy.db")).unwrap();
+    let words = ["restore", "--live", "copy.db", "--backup", location, "--table", "t", "--yes"];
+    store.run(sandbox, &words, SECRET).exits(0);
+    assert_eq!(sandbox.dump("copy.db"), sandbox.dump("old.db"), "{location}");
+}
+
+#[test]
+fn rows_come_back_from_every_kind_of_object() {
+    let sandbox = bucket();
+    let store = Store::start(&sandbox.path("root"), true);
+    for location in [
+        "s3://backups/snaps",
+        "s3://backups/snaps@latest~1",
+        "s3://backups/t.parquet",
+        "s3://backups/loose/",
+        "s3://backups/dump.sql.gz",
+        "s3://backups/app.db",
+        "s3://backups/all.tar.gz",
+        "s3://backups/all.tar.gz!t.csv",
+    ] {
+        brings_back(&store, &sandbox, location);
+    }
+    let seen = store.run(&sandbox, &["inspect", "s3://backups/snaps"], SECRET).exits(0);
+    assert!(seen.stdout.contains("s3://backups/snaps/"), "{}", seen.stdout);
+    // One that is cut short is damaged, there as here.
+    shell(&sandbox, "head -c 900 root/backups/dump.sql.gz > root/backups/cut.sql.gz");
+    let words = ["diff", "--live", "live.db", "--backup", "s3://backups/cut.sql.gz"];
+    let run = store.run(&sandbox, &words, SECRET).exits(7);
+    assert!(run.stderr.contains("s3://backups/cut.sql.gz"), "{}", run.stderr);
+}
+
+#[test]
+fn a_file_of_a_web_server_is_a_backup() {
+    let sandbox = bucket();
+    let store = Store::start(&sandbox.path("root"), false);
+    let url = format!("http://127.0.0.1:{}/backups", store.port);
+    for name in ["t.parquet", "dump.sql.gz", "all.tar.gz!t.csv", "app.db"] {
+        brings_back(&store, &sandbox, &format!("{url}/{name}"));
+    }
+    let words = ["inspect", &format!("{url}/none.sql")];
+    let run = store.run(&sandbox, &words, SECRET).exits(2);
+    assert!(run.stderr.contains("does not exist"), "{}", run.stderr);
+}
+
+#[test]
+fn w18_what_a_store_refuses_is_told_without_a_secret() {
+    let sandbox = bucket();
+    let store = Store::start(&sandbox.path("root"), true);
+    let fails = |store: &Store, location: &str, secret: &str, words: &str| {
+        let run = store.run(&sandbox, &["inspect", location], secret).exits(2);
+        assert!(run.stderr.contains(words), "{location}: no {words:?} in\n{}", run.stderr);
+        assert!(run.stderr.contains(location.split('!').next().unwrap()), "{}", run.stderr);
+    };
+    fails(&store, "s3://nowhere/t.parquet", SECRET, "does not exist");
+    fails(&store, "s3://nowhere", SECRET, "does not exist");
+    fails(&store, "s3://backups/none.sql", SECRET, "does not exist");
+    fails(&store, "s3://backups/t.parquet", "wrong-wrong-wrong-wrong", "credentials");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut gone = Store::start(&sandbox.path("root"), true);
+    gone.port = closed;
+    fails(&gone, "s3://backups/t.parquet", SECRET, "can't be read");
+    let run = sandbox.run("inspect http://example.org/t.parquet").exits(5);
+    assert!(run.stderr.contains("without encryption"), "{}", run.stderr);
+}

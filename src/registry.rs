@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::engine::mysql::replica::MysqlReplica;
 use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::postgres::replica::PostgresReplica;
+use crate::engine::postgres::write::PostgresTarget;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::engine::{mysql, postgres, sqlite};
 use crate::error::{Error, Result};
@@ -147,7 +148,7 @@ pub async fn open_target(location: &str) -> Result<Box<dyn Target>> {
             Ok(Box::new(SqliteTarget::open(path, sqlite::schema::describe).await?))
         }
         Location::Mysql(url) => Ok(Box::new(MysqlTarget::open(url).await?)),
-        Location::Postgres(_) => Err(Error::refused("PostgreSQL can be read, not written yet")),
+        Location::Postgres(url) => Ok(Box::new(PostgresTarget::open(url).await?)),
     }
 }
 

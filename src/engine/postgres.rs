@@ -24,3 +24,4 @@ mod session;
 mod source;
 mod survey;
 mod types;
+pub mod write;

@@ -1,4 +1,10 @@
-//! docs/types.md: its tables are made by the tests that prove them, a section an engine.
+//! What holds on every server: one laboratory, and one contract that is signed by each.
+//!
+//! And docs/types.md: its tables are made by the tests that prove them, a section an engine.
+
+pub(super) mod contract;
+pub(super) mod lab;
+pub(super) mod meddled;
 
 use std::path::Path;
 use std::sync::Mutex;

@@ -2,7 +2,7 @@
 //! assumed.
 
 use crate::model::plan::Op;
-use crate::model::table::{Automatic, ForeignAction, TableSchema, TriggerEvent};
+use crate::model::table::{Affinity, Automatic, ForeignAction, TableSchema, TriggerEvent};
 
 /// Integer keys from here on leave an AUTOINCREMENT counter little room.
 const HUGE_ID: i64 = 1 << 62;
@@ -45,6 +45,21 @@ pub fn notes(schema: &TableSchema, op: Op, written: &[String]) -> Vec<String> {
                 notes.push(format!(
                     "not in the backup, left to their defaults: {}",
                     kept.join(", ")
+                ));
+            }
+            let counters: Vec<&str> = schema
+                .columns
+                .iter()
+                .filter(|c| c.affinity == Affinity::Postgres && written.contains(&c.name))
+                .filter(|c| {
+                    matches!(c.automatic, Some(Automatic::Counter | Automatic::CounterAlways))
+                })
+                .map(|c| c.name.as_str())
+                .collect();
+            if !counters.is_empty() {
+                notes.push(format!(
+                    "the counter of {} is raised past restored numbers; an undo leaves it there",
+                    counters.join(", ")
                 ));
             }
             if let Some(column) = schema

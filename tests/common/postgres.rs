@@ -235,7 +235,8 @@ impl Database {
     #[track_caller]
     pub fn dump(&self, table: &str) -> String {
         self.sql(&format!(
-            "set extra_float_digits = 3; select t::text from {table} as t order by 1 collate \"C\""
+            "set extra_float_digits = 3; select line from (select whole::pg_catalog.text as line \
+             from {table} as whole) as lines order by line collate \"C\""
         ))
     }
 }

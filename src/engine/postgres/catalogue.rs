@@ -62,8 +62,6 @@ pub(crate) struct TableColumn {
     pub(crate) identity: Option<char>,
     /// The default as SQL.
     pub(crate) default: Option<String>,
-    /// The sequence that it owns or is identified by, quoted with its schema.
-    pub(crate) sequence: Option<String>,
 }
 
 /// A unique index.
@@ -283,14 +281,6 @@ async fn columns(
                l.collname::text, l.collprovider::text, l.collcollate::text, \
                coalesce(l.collisdeterministic, true)::text, \
                a.attnotnull::text, (a.attgenerated <> '')::text, a.attidentity::text, \
-               (select pg_catalog.quote_ident(sn.nspname) || '.' || pg_catalog.quote_ident(s.relname) \
-                from pg_catalog.pg_depend dep \
-                join pg_catalog.pg_class s on s.oid = dep.objid and s.relkind = 'S' \
-                join pg_catalog.pg_namespace sn on sn.oid = s.relnamespace \
-                where dep.classid = 'pg_catalog.pg_class'::regclass \
-                and dep.refclassid = 'pg_catalog.pg_class'::regclass \
-                and dep.refobjid = a.attrelid and dep.refobjsubid = a.attnum \
-                and dep.deptype in ('a', 'i') limit 1), \
                case when a.attgenerated = '' \
                  then pg_catalog.pg_get_expr(d.adbin, d.adrelid) end \
              from base b join pg_catalog.pg_type t on t.oid = b.oid and t.typtype <> 'd' \
@@ -320,7 +310,6 @@ async fn columns(
             not_null,
             generated,
             identity,
-            sequence,
         ] = words(row);
         let by_bytes = match (collation.as_str(), provider.as_str()) {
             ("C" | "POSIX" | "ucs_basic", _) | (_, "b") => true,
@@ -342,7 +331,6 @@ async fn columns(
             not_null: not_null == "true",
             generated: generated == "true",
             identity: identity.chars().next(),
-            sequence: (!sequence.is_empty()).then_some(sequence),
             name,
             declared,
             cast,

@@ -8,6 +8,8 @@ use crate::model::side::Which;
 
 /// A lock was waited for too long; the transaction has failed.
 pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// The user lacks a right.
+pub(crate) const NO_RIGHT: &str = "42501";
 /// The server chose this transaction to end a deadlock.
 pub(crate) const DEADLOCK: &str = "40P01";
 /// Others wrote what this transaction read.
@@ -42,7 +44,7 @@ impl Explain for Address {
             }
             Some("3D000") => Error::usage(format!("{side}: {shown}: there is no such database"))
                 .hint("the URL's path names the database: postgres://user@host/database"),
-            Some("42501") => Error::failed(format!(
+            Some(NO_RIGHT) => Error::failed(format!(
                 "{side}: this user has no right to {what} at {shown}, or row-level security \
                  would hide rows from it"
             ))

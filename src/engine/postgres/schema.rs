@@ -32,7 +32,7 @@ pub(crate) async fn describe(session: &mut Session, table: &Table) -> Result<Tab
         triggers,
         rowid_alias: None,
         without_rowid: false,
-        autoincrement: table.columns.iter().any(|c| c.sequence.is_some()),
+        autoincrement: table.columns.iter().any(|c| column(c).automatic.is_some()),
         unwritable: unwritable(table),
     })
 }
@@ -58,13 +58,18 @@ pub(crate) fn column(column: &TableColumn) -> Column {
         generated: column.generated,
         default: column.default.clone(),
         collation: column.collation(),
-        automatic: match (column.identity, &column.sequence) {
-            (Some('a'), _) => Some(Automatic::CounterAlways),
-            (Some(_), _) | (None, Some(_)) => Some(Automatic::Counter),
-            (None, None) => None,
+        automatic: match column.identity {
+            Some('a') => Some(Automatic::CounterAlways),
+            Some(_) => Some(Automatic::Counter),
+            None => column.default.as_ref().filter(counts).map(|_| Automatic::Counter),
         },
         ..Column::new(&column.name, column.form.carrier())
     }
+}
+
+/// True for a default that a sequence gives.
+fn counts(default: &&String) -> bool {
+    default.starts_with("nextval(")
 }
 
 /// The primary key, then the unique indexes over NOT NULL columns.

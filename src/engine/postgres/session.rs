@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Postgres, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Encode, Executor, Postgres, Row, Type};
 
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::copy::Tuples;
@@ -65,8 +65,16 @@ pub(crate) struct Session {
     connection: PgConnection,
 }
 
-/// A parameter of a prepared statement, as text.
+/// A parameter of a prepared statement, an array of text.
 pub(crate) type Parameter = Vec<Option<String>>;
+
+/// What can be bound to a prepared statement.
+pub(crate) trait Bound:
+    for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + 'static
+{
+}
+
+impl<T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + 'static> Bound for T {}
 
 impl Session {
     /// Connects, and asks who answers.
@@ -77,10 +85,18 @@ impl Session {
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
             .map_err(|e| address.explain("be connected to", e))?;
         let mut session = Self { connection };
-        match session.introduce().await {
+        match session.introduced().await {
             Ok(server) => Ok((session, server)),
             Err(stop) => Err(stop.explain(address, "be set up")),
         }
+    }
+
+    /// Asks with `pg_catalog` as the search path, which goes with the transaction.
+    async fn introduced(&mut self) -> Result<Server, Stop> {
+        self.run("begin read only; set local search_path = pg_catalog").await?;
+        let server = self.introduce().await;
+        self.run("rollback").await?;
+        server
     }
 
     async fn introduce(&mut self) -> Result<Server, Stop> {
@@ -135,10 +151,21 @@ impl Session {
         Ok(self.run(&sql).await?)
     }
 
+    /// Begins a transaction that may write. A lock is waited for at most 2 s, and a client that
+    /// hangs does not keep one for ever (G7).
+    pub(crate) async fn begin_writing(&mut self) -> Result<(), Stop> {
+        let sql = format!(
+            "begin isolation level read committed read write; set constraints all immediate; \
+             set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '60s'; \
+             {PINS}"
+        );
+        Ok(self.run(&sql).await?)
+    }
+
     /// What the server lets nobody, or only its primary, write.
     pub(crate) async fn standing(&mut self) -> Result<Standing, Stop> {
         // `reset_val` is what the session began with, whatever a transaction set since.
-        let sql = "select pg_catalog.pg_is_in_recovery()::text, (select reset_val \
+        let sql = "select pg_catalog.pg_is_in_recovery()::pg_catalog.text, (select reset_val \
                    from pg_catalog.pg_settings where name = 'default_transaction_read_only')";
         let rows = self.strings(sql, &[]).await?;
         let mut cells = rows.into_iter().flatten().flatten();
@@ -153,14 +180,24 @@ impl Session {
         Ok(())
     }
 
-    /// Runs a prepared query whose parameters are arrays of text, and hands on its rows.
-    pub(crate) async fn query<F>(
+    /// Runs a prepared statement; gives the number of rows that it wrote.
+    pub(crate) async fn execute<P: Bound>(
         &mut self,
         sql: &str,
-        parameters: Vec<Parameter>,
+        parameters: Vec<P>,
+    ) -> Result<u64, sqlx::Error> {
+        Ok(bind(sql, parameters).execute(&mut self.connection).await?.rows_affected())
+    }
+
+    /// Runs a prepared query and hands on its rows.
+    pub(crate) async fn query<P, F>(
+        &mut self,
+        sql: &str,
+        parameters: Vec<P>,
         mut each: F,
     ) -> Result<(), Stop>
     where
+        P: Bound,
         F: FnMut(&PgRow) -> Result<()> + Send,
     {
         let mut rows = bind(sql, parameters).fetch(&mut self.connection);
@@ -221,7 +258,7 @@ pub(crate) fn raw(row: &PgRow, at: usize) -> Option<&[u8]> {
     row.try_get_raw(at).ok().and_then(|cell| cell.as_bytes().ok())
 }
 
-fn bind<'q>(sql: &str, parameters: Vec<Parameter>) -> Query<'q, Postgres, PgArguments> {
+fn bind<'q, P: Bound>(sql: &str, parameters: Vec<P>) -> Query<'q, Postgres, PgArguments> {
     let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     for parameter in parameters {
         query = query.bind(parameter);

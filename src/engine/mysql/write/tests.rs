@@ -5,3 +5,5 @@ mod lab;
 mod matrix;
 mod rows;
 mod schema;
+
+crate::engine::tests::contract::signed!(lab::Database);

@@ -4,6 +4,7 @@ use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 
 use crate::engine::postgres::open::source;
+use crate::engine::postgres::session::Parameter;
 use crate::fit::carry::carry_rows;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::side::Which;
@@ -17,7 +18,7 @@ pub(in crate::engine::postgres) mod postgres;
 
 use postgres::{Database, Server};
 
-mod types;
+pub(in crate::engine::postgres) mod types;
 
 async fn open(database: &Database) -> std::sync::Arc<dyn Source> {
     source(&database.url(), Which::Live, 3).await.unwrap()
@@ -393,7 +394,8 @@ async fn reading_is_kept_read_only_by_the_server() {
     assert_eq!(crate::engine::postgres::failure::state(&e).as_deref(), Some("25006"));
     // W13: two statements in one are refused by the server.
     let mut session = reader.take(&pool).await.unwrap();
-    let two = session.query("select 1; select 2", vec![], |_| Ok(())).await.unwrap_err();
+    let two =
+        session.query("select 1; select 2", Vec::<Parameter>::new(), |_| Ok(())).await.unwrap_err();
     let crate::engine::stop::Stop::Server(e) = two else { panic!("{two:?}") };
     assert_eq!(crate::engine::postgres::failure::state(&e).as_deref(), Some("42601"));
 }

@@ -4,129 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arrow::array::RecordBatch;
-use async_trait::async_trait;
-
-use super::lab::{Database, Lab, Server, counts};
-use crate::apply::{ApplyOptions, apply};
+use super::lab::{Database, Lab, Server, counts, on};
 use crate::engine::mysql::address::Address;
 use crate::engine::mysql::session::{Purpose, Session};
-use crate::engine::mysql::write::MysqlTarget;
-use crate::error::{Error, Kind, Result};
+use crate::engine::tests::meddled::Call;
+use crate::error::Kind;
 use crate::model::conflict::Reason;
-use crate::model::origin::Identity;
-use crate::model::plan::TablePlan;
 use crate::model::side::Which;
-use crate::model::table::{Column, TableName, TableSchema};
-use crate::progress::Silent;
-use crate::target::{Target, Written};
-
-/// What happens around a call of the target.
-type Meddle = dyn Fn(Call) + Send + Sync;
-
-/// A call of the target, before or after it is carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    Read,
-    BeforeWrite,
-    AfterWrite,
-    BeforeCommit,
-    AfterCommit,
-}
-
-/// A target around whose calls others do something; after its commit the answer may be lost.
-struct Meddled {
-    inner: Box<MysqlTarget>,
-    meddle: Arc<Meddle>,
-    /// The answer of the commit is lost.
-    deaf: bool,
-}
-
-#[async_trait]
-impl Target for Meddled {
-    async fn identity(&mut self) -> Result<Identity> {
-        self.inner.identity().await
-    }
-    async fn schema(&mut self, table: &TableName) -> Result<TableSchema> {
-        self.inner.schema(table).await
-    }
-    async fn begin(&mut self) -> Result<()> {
-        self.inner.begin().await
-    }
-    async fn begin_reading(&mut self) -> Result<()> {
-        self.inner.begin_reading().await
-    }
-    async fn read(
-        &mut self,
-        plan: &TablePlan,
-        columns: &[Column],
-        keys: &RecordBatch,
-    ) -> Result<(RecordBatch, Vec<bool>)> {
-        (self.meddle)(Call::Read);
-        self.inner.read(plan, columns, keys).await
-    }
-    async fn write(
-        &mut self,
-        plan: &TablePlan,
-        before: Option<&RecordBatch>,
-        after: Option<&RecordBatch>,
-        rows: &[usize],
-    ) -> Result<Vec<Written>> {
-        (self.meddle)(Call::BeforeWrite);
-        let written = self.inner.write(plan, before, after, rows).await;
-        (self.meddle)(Call::AfterWrite);
-        written
-    }
-    async fn settle(
-        &mut self,
-        plan: &TablePlan,
-        after: Option<&RecordBatch>,
-        rows: &[usize],
-    ) -> Result<Vec<(usize, String)>> {
-        self.inner.settle(plan, after, rows).await
-    }
-    async fn commit(&mut self) -> Result<()> {
-        (self.meddle)(Call::BeforeCommit);
-        let committed = self.inner.commit().await;
-        (self.meddle)(Call::AfterCommit);
-        match self.deaf && committed.is_ok() {
-            true => Err(Error::new(Kind::Unknown, "the answer was lost")),
-            false => committed,
-        }
-    }
-    async fn rollback(&mut self) -> Result<()> {
-        self.inner.rollback().await
-    }
-    async fn close(self: Box<Self>) -> Result<()> {
-        self.inner.close().await
-    }
-}
-
-/// Ends every other connection to a database, as an administrator would.
-fn kill_all(database: &Database) {
-    let kill = database.sql(
-        "select concat('kill ', id, ';') from information_schema.processlist \
-         where db = database() and id <> connection_id()",
-    );
-    database.server.sql(&format!("select 1; {kill}"));
-}
-
-impl Lab {
-    async fn meddled(
-        &self,
-        plan: &crate::plan::file::PlanFile,
-        options: ApplyOptions,
-        deaf: bool,
-        meddle: impl Fn(Call) + Send + Sync + 'static,
-    ) -> Result<crate::model::receipt::Receipt> {
-        let mut target = Meddled { inner: self.target().await, meddle: Arc::new(meddle), deaf };
-        apply(plan, &mut target, &options, &Silent).await
-    }
-
-    fn resuming(&self) -> ApplyOptions {
-        ApplyOptions { resume: true, ..self.options() }
-    }
-}
 
 /// Another client of live.
 async fn session(lab: &Lab) -> Session {
@@ -147,60 +31,7 @@ fn damaged() -> Lab {
 /// The same on a server of its own, which lives as long as the process.
 fn damaged_on(server: Server) -> Lab {
     let server = Box::leak(Box::new(server));
-    Lab::on(server, ROWS, DAMAGE).in_batches_of(100)
-}
-
-#[tokio::test]
-async fn g6_a_connection_lost_before_the_commit_leaves_nothing_and_resumes() {
-    let lab = damaged();
-    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
-    let (live, commits) = (lab.live.clone(), AtomicUsize::new(0));
-    let lost = lab.meddled(&plan, lab.options(), false, move |call| {
-        if call == Call::BeforeCommit && commits.fetch_add(1, Ordering::Relaxed) == 1 {
-            kill_all(&live);
-        }
-    });
-    let e = lost.await.unwrap_err();
-    assert_eq!(e.kind(), Kind::Stopped, "{e}");
-    assert_eq!(lab.live.sql("select count(*) from t where v = id"), "100\n");
-    let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
-    assert_eq!(counts(&receipt), [400, 400, 0, 0]);
-    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-}
-
-#[tokio::test]
-async fn g6_an_answer_lost_after_the_commit_is_found_out() {
-    let lab = damaged();
-    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
-    let live = lab.live.clone();
-    let receipt = lab.meddled(&plan, lab.options(), true, move |call| {
-        if call == Call::AfterCommit {
-            kill_all(&live);
-        }
-    });
-    // A new connection reads the rows, which tell that each batch was committed.
-    let receipt = receipt.await.unwrap();
-    assert_eq!(counts(&receipt), [400, 400, 0, 0]);
-    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-    let again = lab.apply(&plan).await.unwrap();
-    assert_eq!(counts(&again), [400, 0, 400, 0]);
-}
-
-#[tokio::test]
-async fn g5_a_connection_lost_while_writing_leaves_nothing() {
-    let lab = damaged();
-    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
-    let live = lab.live.clone();
-    let lost = lab.meddled(&plan, lab.options(), false, move |call| {
-        if call == Call::AfterWrite {
-            kill_all(&live);
-        }
-    });
-    let e = lost.await.unwrap_err();
-    assert_eq!(e.kind(), Kind::Failed, "{e}");
-    assert_eq!(lab.live.sql("select count(*) from t where v = id"), "0\n");
-    lab.apply_with(&plan, &lab.resuming()).await.unwrap();
-    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
+    on(server, ROWS, DAMAGE).in_batches_of(100)
 }
 
 #[tokio::test]
@@ -259,20 +90,6 @@ async fn g8_a_deadlock_is_tried_again_with_a_fresh_read() {
     // Theirs came first: its row is a conflict, the others are written.
     assert_eq!(counts(&receipt), [50, 49, 0, 1], "{receipt:?}");
     assert_eq!(lab.live.sql("select v from t where id = 50"), "9\n");
-}
-
-#[tokio::test]
-async fn g9_a_second_restorekit_is_refused() {
-    let lab = damaged();
-    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
-    let mut first = lab.target().await;
-    first.begin().await.unwrap();
-    let e = lab.apply(&plan).await.unwrap_err();
-    assert_eq!(e.kind(), Kind::Refused, "{e}");
-    assert!(e.to_string().contains("another restorekit"), "{e}");
-    first.rollback().await.unwrap();
-    first.close().await.unwrap();
-    lab.apply(&plan).await.unwrap();
 }
 
 #[tokio::test]
@@ -376,7 +193,7 @@ async fn t12_w4_the_server_s_own_zone_and_mode_do_not_count() {
         "--binlog-format=STATEMENT",
         "--innodb-buffer-pool-size=32M",
     ]);
-    let lab = Lab::on(
+    let lab = on(
         Box::leak(Box::new(server)),
         r"create table t(id int primary key, at timestamp null, c char(9), v varchar(99));
          insert into t values (1, '2024-03-31 01:30:00', 'a', '\\'' or 1=1 -- '),
@@ -402,7 +219,7 @@ async fn x1_a_server_that_dies_at_any_step_is_found_whole_or_as_before() {
         (Call::BeforeCommit, "cccccc"),
         (Call::AfterCommit, "dddddd"),
     ] {
-        let lab = Lab::on(server, ROWS, DAMAGE).in_batches_of(100);
+        let lab = on(server, ROWS, DAMAGE).in_batches_of(100);
         let plan = lab.patch(id, "t", &[("v", "v")], None).await.unwrap();
         let seen = AtomicUsize::new(0);
         let died = lab.meddled(&plan, lab.options(), false, move |call| {

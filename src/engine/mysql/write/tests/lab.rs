@@ -1,204 +1,43 @@
-//! A live database and a backup of it on one server, and plans between them.
+//! MariaDB's side of the laboratory.
 
-use std::sync::Arc;
-
-use chrono::{Duration, Local};
-
-use crate::apply::{ApplyOptions, apply};
-use crate::backup::detect::{BackupSpec, open_backup};
-use crate::backup::manifest::FileFormat;
-use crate::diff::pair::{PairOptions, TablePair, pair_tables};
-use crate::diff::summary::summarise;
-use crate::engine::mysql::open::source;
-use crate::engine::mysql::write::MysqlTarget;
-use crate::error::Result;
-use crate::model::receipt::Receipt;
-use crate::model::side::{Side, Which};
-use crate::mount::Mount;
-use crate::plan::draft::{Draft, DraftOptions};
-use crate::plan::file::{PlanFile, PlanWriter};
-use crate::plan::patch::{Assignment, PatchOptions, plan_patch};
-use crate::plan::restore::{RestoreOptions, Wanted, plan_restore};
-use crate::progress::Silent;
-use crate::select::Predicate;
-use crate::snapshot::take::{TakeOptions, take};
-use crate::source::Source;
-use crate::target::Target as _;
+use crate::engine::tests::lab;
+pub(super) use crate::engine::tests::lab::{counts, reasons};
 
 pub(super) use super::super::super::source::tests::mariadb::{Database, Server};
 
-pub(super) struct Lab {
-    pub(super) live: Database,
-    pub(super) backup: Database,
-    folder: tempfile::TempDir,
-    batch: usize,
-    /// The backup is read from a snapshot in Parquet, not from its server.
-    snapshot: bool,
-}
+pub(super) type Lab = lab::Lab<Database>;
 
-impl Lab {
-    /// Both databases after these statements; then the live one after these.
-    pub(super) fn new(both: &str, damage: &str) -> Self {
-        Self::on(Server::shared(), both, damage)
+impl lab::Database for Database {
+    fn new() -> Self {
+        Server::shared().database()
     }
 
-    /// The same on this server.
-    pub(super) fn on(server: &'static Server, both: &str, damage: &str) -> Self {
-        let (live, backup) = (server.database(), server.database());
-        live.sql(both);
-        backup.sql(both);
-        live.sql(damage);
-        Self { live, backup, folder: tempfile::tempdir().unwrap(), batch: 1000, snapshot: false }
+    fn url(&self) -> String {
+        self.url()
     }
 
-    /// So many rows a batch.
-    pub(super) fn in_batches_of(self, batch: usize) -> Self {
-        Self { batch, ..self }
+    fn sql(&self, sql: &str) -> String {
+        self.sql(sql)
     }
 
-    /// Takes a snapshot of the backup as it is now, which is read from here on.
-    pub(super) async fn snapshot(&mut self) {
-        let taken = source(&self.backup.url(), Which::Live, 2).await.unwrap();
-        let options = TakeOptions {
-            out: self.folder.path().join("snapshots"),
-            formats: vec![FileFormat::Parquet],
-            tables: Vec::new(),
-            host: "host".into(),
-            database: "app".into(),
-            tool: "0".into(),
-            now: Local::now().fixed_offset(),
-        };
-        std::fs::create_dir(&options.out).unwrap();
-        take(Arc::clone(&taken), &options, Arc::new(Silent)).await.unwrap();
-        taken.release().await.unwrap();
-        self.snapshot = true;
+    fn dump(&self, table: &str) -> String {
+        self.dump(table)
     }
 
-    async fn open_backup(&self) -> Arc<dyn Source> {
-        if !self.snapshot {
-            return source(&self.backup.url(), Which::Backup, 2).await.unwrap();
-        }
-        let folder = self.folder.path().join("snapshots");
-        let spec = BackupSpec::parse(folder.to_str().unwrap()).unwrap();
-        open_backup(&BackupSpec { parallelism: 2, ..spec }).await.unwrap()
+    fn numbers(last: usize) -> String {
+        format!("(select seq as n from seq_1_to_{last}) as numbers")
     }
 
-    pub(super) async fn mount(&self) -> Mount {
-        let backup = self.open_backup().await;
-        let live = source(&self.live.url(), Which::Live, 2).await.unwrap();
-        Mount::new(Side { backup, live }, 2).await.unwrap()
-    }
-
-    pub(super) async fn pairs(&self, mount: &Mount, tables: &[&str]) -> Result<Vec<TablePair>> {
-        let tables = tables.iter().map(|t| t.to_string()).collect();
-        let options = PairOptions { tables, ..PairOptions::default() };
-        Ok(pair_tables(mount, &options).await?.pairs)
-    }
-
-    async fn release(mount: &Mount) {
-        mount.source(Which::Live).release().await.unwrap();
-        mount.source(Which::Backup).release().await.unwrap();
-    }
-
-    /// Missing, changed, extra and ambiguous rows, and how often each column differs.
-    pub(super) async fn diff(&self, table: &str) -> ([u64; 4], Vec<(String, u64)>) {
-        let mount = self.mount().await;
-        let pair = self.pairs(&mount, &[table]).await.unwrap().remove(0);
-        let found = summarise(&mount, &pair, Arc::new(Silent)).await.unwrap();
-        Self::release(&mount).await;
-        let columns =
-            found.columns.into_iter().filter(|c| c.rows > 0).map(|c| (c.column, c.rows)).collect();
-        ([found.missing, found.changed, found.extra, found.ambiguous], columns)
-    }
-
-    async fn draft(&self, id: &str) -> Draft {
-        let path = self.folder.path().join(format!("{id}.rkplan"));
-        let writer = PlanWriter::create(&path).await.unwrap();
-        let options = DraftOptions {
-            id: id.into(),
-            command: "restore".into(),
-            title: "test".into(),
-            batch_size: self.batch,
-            max_rows: None,
-            atomic: false,
-            lifetime: Duration::hours(1),
-            now: Local::now(),
-        };
-        Draft::new(writer, options)
-    }
-
-    /// A plan that brings back all that is missing in these tables.
-    pub(super) async fn restore(&self, id: &str, tables: &[&str]) -> Result<PlanFile> {
-        let mount = self.mount().await;
-        let mut draft = self.draft(id).await;
-        let all = self.pairs(&mount, &[]).await?;
-        let wanted = self.pairs(&mount, tables).await?;
-        let wanted = wanted.into_iter().map(|pair| Wanted { pair, predicate: None }).collect();
-        let options = RestoreOptions::default();
-        plan_restore(&mount, wanted, &all, &options, &mut draft, Arc::new(Silent)).await?;
-        let plan = draft.finish(&mount).await;
-        Self::release(&mount).await;
-        plan
-    }
-
-    /// A plan that sets columns from the backup's.
-    pub(super) async fn patch(
-        &self,
-        id: &str,
-        table: &str,
-        columns: &[(&str, &str)],
-        predicate: Option<&str>,
-    ) -> Result<PlanFile> {
-        let mount = self.mount().await;
-        let mut draft = self.draft(id).await;
-        let pair = self.pairs(&mount, &[table]).await?.remove(0);
-        let assignments = columns
-            .iter()
-            .map(|(column, from)| Assignment { column: column.to_string(), from: from.to_string() })
-            .collect();
-        let options = PatchOptions { assignments, allow_null: true, ..PatchOptions::default() };
-        let schema = pair.schema.as_ref().map(|s| s.as_ref());
-        let predicate = predicate.map(|sql| Predicate::parse(sql, schema)).transpose()?;
-        let silent = Arc::new(Silent);
-        plan_patch(&mount, &pair, predicate.as_ref(), &options, &mut draft, silent).await?;
-        let plan = draft.finish(&mount).await;
-        Self::release(&mount).await;
-        plan
-    }
-
-    pub(super) fn options(&self) -> ApplyOptions {
-        ApplyOptions::new(self.folder.path().join("locks"))
-    }
-
-    pub(super) async fn target(&self) -> Box<MysqlTarget> {
-        Box::new(MysqlTarget::open(&self.live.url()).await.unwrap())
-    }
-
-    pub(super) async fn apply(&self, plan: &PlanFile) -> Result<Receipt> {
-        self.apply_with(plan, &self.options()).await
-    }
-
-    pub(super) async fn apply_with(
-        &self,
-        plan: &PlanFile,
-        options: &ApplyOptions,
-    ) -> Result<Receipt> {
-        let mut target = self.target().await;
-        let receipt = apply(plan, &mut *target, options, &Silent).await;
-        target.close().await.unwrap();
-        receipt
-    }
-
-    /// Takes back what `plan` wrote.
-    pub(super) async fn undo(&self, plan: &PlanFile, id: &str) -> Receipt {
-        let path = self.folder.path().join(format!("{id}.rkplan"));
-        let inverse = crate::undo::undo(plan, &path, id, Duration::hours(1)).await.unwrap();
-        self.apply(&inverse).await.unwrap()
+    fn kill_all(&self) {
+        let kill = self.sql(
+            "select concat('kill ', id, ';') from information_schema.processlist \
+             where db = database() and id <> connection_id()",
+        );
+        self.server.sql(&format!("select 1; {kill}"));
     }
 }
 
-/// Planned, written, already, conflicts of a receipt's only table.
-pub(super) fn counts(receipt: &Receipt) -> [u64; 4] {
-    let [line] = &receipt.tables[..] else { panic!("{receipt:?}") };
-    [line.planned, line.written, line.already, line.conflicts]
+/// Both databases on this server after these statements; then the live one after these.
+pub(super) fn on(server: &'static Server, both: &str, damage: &str) -> Lab {
+    Lab::of(server.database(), server.database(), both, damage)
 }

@@ -1,13 +1,8 @@
 //! Single rows that the server refuses, and what the engine would do besides.
 
-use super::lab::{Lab, counts};
+use super::lab::{Lab, counts, reasons};
 use crate::error::Kind;
 use crate::model::conflict::Reason;
-use crate::model::receipt::Receipt;
-
-fn reasons(receipt: &Receipt) -> Vec<(String, Reason)> {
-    receipt.conflicts.iter().map(|c| (c.key.to_string(), c.reason)).collect()
-}
 
 #[tokio::test]
 async fn t13_on_update_is_held_and_the_plan_says_so() {
@@ -48,67 +43,6 @@ async fn t10_enums_are_bound_by_name() {
     let plan = lab.patch("aaaaaa", "t", &[("e", "e")], None).await.unwrap();
     lab.apply(&plan).await.unwrap();
     assert_eq!(lab.live.sql("select e from t"), "1\n");
-}
-
-#[tokio::test]
-async fn one_refused_row_is_a_conflict_and_the_others_go_on() {
-    let lab = Lab::new(
-        "create table parent(id int primary key);
-         create table t(id int primary key, email varchar(20) unique, p int, n int check (n > 0),
-            foreign key (p) references parent(id));
-         insert into parent values (1), (2);
-         insert into t select seq, concat('m', seq), 1 + (seq % 40 = 0), seq from seq_1_to_700;",
-        "delete from t where id > 10;",
-    );
-    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    // After the plan: a twin, a taken key, a missing parent, a stricter check.
-    lab.live.sql("insert into t values (9000, 'm500', 1, 1), (601, 'other', 1, 1)");
-    lab.live.sql("delete from parent where id = 2");
-    let receipt = lab.apply(&plan).await.unwrap();
-    let mut found = reasons(&receipt);
-    found.retain(|(_, reason)| *reason != Reason::ForeignKey);
-    assert_eq!(
-        found,
-        [
-            (r#"{"id":500}"#.to_owned(), Reason::Recreated),
-            (r#"{"id":601}"#.to_owned(), Reason::Exists)
-        ],
-        "{receipt:?}"
-    );
-    let orphans = 17;
-    assert_eq!(counts(&receipt), [690, 690 - orphans - 2, 0, orphans + 2]);
-    assert!(receipt.conflicts.iter().any(|c| c.detail.contains("id 9000")), "{receipt:?}");
-}
-
-#[tokio::test]
-async fn c2_a_duplicate_of_another_row_is_never_overwritten() {
-    let lab = Lab::new(
-        "create table t(id int primary key, email varchar(20) unique, v int);
-         insert into t values (1, 'a', 1), (2, 'b', 2);",
-        "update t set email = 'x' where id = 1; update t set email = 'a' where id = 2;",
-    );
-    let plan = lab.patch("aaaaaa", "t", &[("email", "email")], Some("id = 1")).await.unwrap();
-    let receipt = lab.apply(&plan).await.unwrap();
-    assert_eq!(reasons(&receipt), [(r#"{"id":1}"#.to_owned(), Reason::Recreated)]);
-    assert_eq!(lab.live.sql("select * from t"), "1\tx\t1\n2\ta\t2\n");
-}
-
-#[tokio::test]
-async fn c1_undo_of_an_insert_cascades_to_nobody() {
-    let lab = Lab::new(
-        "create table parent(id int primary key);
-         create table child(id int primary key, p int, \
-            foreign key (p) references parent(id) on delete cascade);
-         insert into parent values (1), (2);",
-        "delete from parent;",
-    );
-    let plan = lab.restore("aaaaaa", &["parent"]).await.unwrap();
-    lab.apply(&plan).await.unwrap();
-    lab.live.sql("insert into child values (1, 2)");
-    let undone = lab.undo(&plan, "bbbbbb").await;
-    assert_eq!(reasons(&undone), [(r#"{"id":2}"#.to_owned(), Reason::ForeignKey)]);
-    assert_eq!(lab.live.sql("select * from parent"), "2\n");
-    assert_eq!(lab.live.sql("select * from child"), "1\t2\n");
 }
 
 #[tokio::test]

@@ -3,9 +3,6 @@
 use super::lab::{Lab, counts};
 use crate::engine::mysql::session::{Purpose, Session};
 use crate::engine::mysql::write::MysqlTarget;
-use crate::error::Kind;
-use crate::model::conflict::Reason;
-use crate::target::Target as _;
 
 #[tokio::test]
 async fn t16_generated_columns_are_left_to_the_engine() {
@@ -25,37 +22,6 @@ async fn t16_generated_columns_are_left_to_the_engine() {
 }
 
 #[tokio::test]
-async fn c8_a_chain_of_moves_is_followed_and_a_swap_is_refused() {
-    let lab = Lab::new(
-        "create table t(id int primary key, u varchar(9) unique);
-         insert into t values (1, 'c'), (2, 'd'), (11, 'x'), (12, 'y');",
-        "update t set u = 'b' where id = 1; update t set u = 'c' where id = 2;
-         update t set u = 'z' where id = 11; update t set u = 'x' where id = 12;
-         update t set u = 'y' where id = 11;",
-    );
-    let plan = lab.patch("aaaaaa", "t", &[("u", "u")], None).await.unwrap();
-    let receipt = lab.apply(&plan).await.unwrap();
-    assert_eq!(counts(&receipt), [4, 2, 0, 2], "{receipt:?}");
-    assert!(receipt.conflicts.iter().all(|c| c.reason == Reason::Recreated), "{receipt:?}");
-    assert_eq!(lab.live.sql("select * from t order by id"), "1\tc\n2\td\n11\ty\n12\tx\n");
-}
-
-#[tokio::test]
-async fn c6_a_tree_comes_back_parents_first() {
-    let lab = Lab::new(
-        "create table t(id int primary key, boss int, foreign key (boss) references t(id));
-         insert into t values (50, null);
-         insert into t select 50 - seq, 51 - seq from seq_1_to_40;",
-        "set foreign_key_checks = 0; delete from t where id <> 50;",
-    );
-    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [40, 40, 0, 0]);
-    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-    assert_eq!(counts(&lab.undo(&plan, "bbbbbb").await), [40, 40, 0, 0]);
-    assert_eq!(lab.live.sql("select * from t"), "50\tNULL\n");
-}
-
-#[tokio::test]
 async fn c9_the_application_s_next_insert_works() {
     let lab = Lab::new(
         "create table t(id int auto_increment primary key, v int);
@@ -65,25 +31,6 @@ async fn c9_the_application_s_next_insert_works() {
     let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
     lab.apply(&plan).await.unwrap();
     assert_eq!(lab.live.sql("insert into t(v) values (0); select last_insert_id()"), "31\n");
-}
-
-#[tokio::test]
-async fn c12_a_table_that_changed_since_the_plan_is_refused() {
-    let lab =
-        Lab::new("create table t(id int primary key); insert into t values (1)", "delete from t");
-    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    lab.live.sql("alter table t add column v int not null default 1");
-    let e = lab.apply(&plan).await.unwrap_err();
-    assert_eq!(e.kind(), Kind::Refused, "{e}");
-    assert!(e.to_string().contains("the schema of t changed since the plan: columns"), "{e}");
-}
-
-#[tokio::test]
-async fn w1_a_database_is_not_its_own_backup() {
-    let mut lab = Lab::new("create table t(id int primary key)", "");
-    lab.backup = lab.live.clone();
-    let e = lab.restore("aaaaaa", &["t"]).await.err().unwrap();
-    assert!(e.to_string().contains("the same database"), "{e}");
 }
 
 #[tokio::test]
@@ -102,22 +49,6 @@ async fn t19_what_live_s_character_set_lacks_is_one_conflict() {
     assert_eq!(counts(&receipt), [3, 2, 0, 1], "{receipt:?}");
     assert_eq!(receipt.conflicts[0].key.to_string(), r#"{"id":2}"#);
     assert_eq!(lab.live.sql("select hex(v) from t"), "61\n78\n80\n");
-}
-
-#[tokio::test]
-async fn x4_undo_leaves_alone_what_changed_since() {
-    let lab = Lab::new(
-        "create table t(id int primary key, v int); insert into t values (1, 1), (2, 2), (3, 3)",
-        "delete from t where id > 1; update t set v = 0",
-    );
-    let restore = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    lab.apply(&restore).await.unwrap();
-    let patch = lab.patch("bbbbbb", "t", &[("v", "v")], None).await.unwrap();
-    lab.apply(&patch).await.unwrap();
-    lab.live.sql("update t set v = 9 where id in (1, 3)");
-    assert_eq!(counts(&lab.undo(&patch, "cccccc").await), [1, 0, 0, 1]);
-    assert_eq!(counts(&lab.undo(&restore, "dddddd").await), [2, 1, 0, 1]);
-    assert_eq!(lab.live.sql("select * from t"), "1\t9\n3\t9\n");
 }
 
 #[tokio::test]

@@ -9,11 +9,7 @@ use crate::engine::tests::{Line, is_documented, table};
 /// Types with values at their edges, read and compared with what psql prints.
 #[tokio::test]
 async fn t6_every_type_comes_as_the_server_prints_it() {
-    let mut script = String::from(
-        "create extension if not exists citext; create extension if not exists hstore;
-         create type mood as enum ('sad', 'it''s \"ok\"'); create type pair as (a int, b text);
-         create domain positive as int check (value > 0);\n",
-    );
+    let mut script = format!("{PRELUDE}\n");
     let kinds = TYPES.iter().enumerate();
     for (at, (kind, values)) in kinds.clone() {
         script.push_str(&format!("create table t{at}(id serial primary key, v {kind});\n"));
@@ -75,8 +71,14 @@ fn besides(column: &Column) -> &'static str {
     }
 }
 
+/// What the types need.
+pub(in crate::engine::postgres) const PRELUDE: &str =
+    "create extension if not exists citext; create extension if not exists hstore;
+     create type mood as enum ('sad', 'it''s \"ok\"'); create type pair as (a int, b text);
+     create domain positive as int check (value > 0);";
+
 /// A type, and literals of it.
-const TYPES: &[(&str, &[&str])] = &[
+pub(in crate::engine::postgres) const TYPES: &[(&str, &[&str])] = &[
     ("smallint", &["-32768", "32767", "0"]),
     ("integer", &["-2147483648", "2147483647"]),
     ("bigint", &["-9223372036854775808", "9223372036854775807"]),

@@ -1,0 +1,10 @@
+//! Plans made and applied between two databases of a real server.
+
+mod clients;
+mod lab;
+mod matrix;
+mod proxy;
+mod rows;
+mod schema;
+
+crate::engine::tests::contract::signed!(lab::Database);

@@ -1,0 +1,41 @@
+//! PostgreSQL's side of the laboratory.
+
+use crate::engine::tests::lab;
+pub(super) use crate::engine::tests::lab::{counts, reasons};
+
+pub(super) use super::super::super::source::tests::postgres::{Database, Server};
+
+pub(super) type Lab = lab::Lab<Database>;
+
+impl lab::Database for Database {
+    fn new() -> Self {
+        Server::shared().database()
+    }
+
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        self.sql(sql)
+    }
+
+    fn dump(&self, table: &str) -> String {
+        self.dump(table)
+    }
+
+    fn numbers(last: usize) -> String {
+        format!("generate_series(1, {last}) as numbers(n)")
+    }
+
+    /// It waits until they are gone.
+    fn kill_all(&self) {
+        let others = format!("from pg_stat_activity where datname = '{}'", self.name);
+        self.server.sql(&format!("select pg_terminate_backend(pid, 20000) {others}"));
+    }
+}
+
+/// Both databases on this server after these statements; then the live one after these.
+pub(super) fn on(server: &'static Server, both: &str, damage: &str) -> Lab {
+    Lab::of(server.database(), server.database(), both, damage)
+}

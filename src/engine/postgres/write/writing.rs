@@ -1,0 +1,343 @@
+//! The writes of one batch.
+
+use std::collections::HashSet;
+
+use arrow::array::RecordBatch;
+
+use crate::engine::postgres::catalogue::{Table, TableColumn};
+use crate::engine::postgres::session::{Session, Stop, raw};
+use crate::engine::postgres::write::array::{Array, Element};
+use crate::engine::postgres::write::children::{Child, children};
+use crate::engine::postgres::write::refusal::{Refusals, Refused, refused};
+use crate::engine::postgres::write::sequence::Sequence;
+use crate::engine::postgres::write::sql::{Place, Write, referenced};
+use crate::error::Error;
+use crate::model::conflict::Reason;
+use crate::model::plan::{Op, TablePlan};
+use crate::model::value::{Cells, ValueRef};
+use crate::target::Written;
+
+/// How often refused rows are tried again while others go through.
+const PASSES: usize = 16;
+
+/// The most bytes of values of one statement; one row may be larger.
+const BYTES: usize = 32 << 20;
+
+/// The writes of one table and operation.
+pub(super) struct Writing<'a> {
+    session: &'a mut Session,
+    plan: &'a TablePlan,
+    table: &'a Table,
+    write: Write<'a>,
+    before: Option<Cells<'a>>,
+    after: Option<Cells<'a>>,
+    /// References that a deleted or changed row must not have.
+    children: Vec<Child>,
+    refusals: Refusals<'a>,
+}
+
+/// What a statement did to a row.
+enum Went {
+    /// It was written.
+    Through,
+    /// It was not: why.
+    Refused(Reason, String),
+}
+
+impl<'a> Writing<'a> {
+    pub(super) async fn new(
+        session: &'a mut Session,
+        plan: &'a TablePlan,
+        table: &'a Table,
+        partitioned_by: &[String],
+        before: Option<&'a RecordBatch>,
+        after: Option<&'a RecordBatch>,
+    ) -> Result<Self, Stop> {
+        let write = Write::of(plan, table)?;
+        let mut hanging = Vec::new();
+        if plan.op != Op::Insert {
+            hanging = children(session, table).await?;
+            let moved = |name: &String| write.values.iter().any(|(_, c)| c.name == *name);
+            // A row that moves to another partition is deleted in its own.
+            let moves = partitioned_by.iter().any(moved);
+            hanging.retain(|child| {
+                plan.op == Op::Delete || moves || child.pairs.iter().any(|p| moved(&p.parent))
+            });
+        }
+        let key = write.key.iter().map(|(_, column)| *column).collect();
+        Ok(Self {
+            session,
+            plan,
+            table,
+            before: before.map(|b| Cells::of(b, &plan.before)).transpose()?,
+            after: after.map(|a| Cells::of(a, &plan.after)).transpose()?,
+            children: hanging,
+            refusals: Refusals { plan, table, key },
+            write,
+        })
+    }
+
+    /// Writes these rows. Rows that a unique index or a reference refused are tried again,
+    /// backwards, while others go through: a chain of moves or a parent in the same table
+    /// frees its way. A tree is taken down from its leaves, however deep.
+    pub(super) async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
+        let mut outcome = vec![Written::Done; rows.len()];
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        if self.plan.op == Op::Delete {
+            order.reverse();
+        }
+        let mut passes = 0;
+        while passes < PASSES {
+            let hung = self.hung(rows, &order).await?;
+            let (barred, free): (Vec<usize>, Vec<usize>) =
+                order.iter().partition(|i| hung.iter().any(|(hung, _)| hung == *i));
+            for (i, shown) in hung {
+                let detail = format!("rows of {shown} reference it");
+                outcome[i] = Written::Refused(Reason::ForeignKey, detail);
+            }
+            let mut again = Vec::new();
+            let mut through = false;
+            for (i, went) in self.all(rows, &free).await? {
+                match went {
+                    Went::Through => {
+                        outcome[i] = Written::Done;
+                        through = true;
+                    }
+                    Went::Refused(reason, detail) => {
+                        if matches!(reason, Reason::Exists | Reason::Recreated | Reason::ForeignKey)
+                        {
+                            again.push(i);
+                        }
+                        outcome[i] = Written::Refused(reason, detail);
+                    }
+                }
+            }
+            passes += usize::from(!again.is_empty());
+            again.extend(barred);
+            if again.is_empty() || !through {
+                break;
+            }
+            again.reverse();
+            order = again;
+        }
+        Ok(outcome)
+    }
+
+    /// Raises the counters of the written columns past the numbers of these rows.
+    pub(super) async fn raise(
+        &mut self,
+        sequences: &[Sequence],
+        written: &[usize],
+    ) -> Result<(), Stop> {
+        let Some(after) = &self.after else { return Ok(()) };
+        for sequence in sequences {
+            let place = self.write.values.iter().find(|(_, c)| c.name == sequence.column);
+            let Some((at, _)) = place else { continue };
+            let mut numbers = Vec::with_capacity(written.len());
+            for row in written {
+                if let ValueRef::Int(number) = after.get(*row, *at)? {
+                    numbers.push(number);
+                }
+            }
+            if let Some(last) = sequence.last(numbers.into_iter()) {
+                sequence.raise(self.session, last).await.map_err(|stop| sequence.denied(stop))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of `order` that rows of other tables refer to, and of which.
+    async fn hung(
+        &mut self,
+        rows: &[usize],
+        order: &[usize],
+    ) -> Result<Vec<(usize, String)>, Stop> {
+        let mut hung = Vec::new();
+        if self.children.is_empty() || order.is_empty() {
+            return Ok(hung);
+        }
+        let key: Vec<&TableColumn> = self.write.key.iter().map(|(_, c)| *c).collect();
+        let keys = self.arrays(&self.before, &self.write.key, rows, order)?;
+        let elements = elements(&keys);
+        for child in &self.children {
+            let goes = self.plan.op == Op::Delete;
+            let sql = referenced(self.table, &key, &elements, child, goes);
+            for place in places(self.session, &sql, keys.clone(), 0).await? {
+                if let Some(i) = order.get(place) {
+                    hung.push((*i, child.shown.clone()));
+                }
+            }
+        }
+        Ok(hung)
+    }
+
+    /// Writes the rows of `order` in one statement; what the server refuses is halved until it
+    /// is one row.
+    async fn all(&mut self, rows: &[usize], order: &[usize]) -> Result<Vec<(usize, Went)>, Stop> {
+        let mut went = Vec::with_capacity(order.len());
+        let mut due = vec![order];
+        while let Some(some) = due.pop().filter(|some| !some.is_empty()) {
+            let arrays = self.parameters(rows, some)?;
+            let halves = some.split_at(some.len() / 2);
+            if some.len() > 1 && arrays.iter().map(Array::len).sum::<usize>() > BYTES {
+                due.extend([halves.1, halves.0]);
+                continue;
+            }
+            match self.one_statement(rows, some, arrays).await? {
+                Some(each) => went.extend(some.iter().copied().zip(each)),
+                None => due.extend([halves.1, halves.0]),
+            }
+        }
+        Ok(went)
+    }
+
+    /// What became of each row; `None` where nothing was written and halves shall be tried.
+    async fn one_statement(
+        &mut self,
+        rows: &[usize],
+        some: &[usize],
+        arrays: Vec<Array>,
+    ) -> Result<Option<Vec<Went>>, Stop> {
+        let sql = self.write.statement(&elements(&arrays));
+        self.session.run("savepoint restorekit").await?;
+        let found = match self.plan.op {
+            Op::Insert => self.session.execute(&sql, arrays).await.map(Found::Rows),
+            _ => match places(self.session, &sql, arrays, 0).await {
+                Ok(places) => Ok(Found::Places(places)),
+                Err(Stop::Server(e)) => Err(e),
+                Err(ours) => return Err(ours),
+            },
+        };
+        let swallowed = || Went::Refused(Reason::Constraint, SWALLOWED.to_owned());
+        match found {
+            Ok(Found::Rows(count)) if count == some.len() as u64 => {}
+            Ok(Found::Rows(count)) if count < some.len() as u64 => {
+                self.take_back().await?;
+                return Ok((some.len() == 1).then(|| vec![swallowed()]));
+            }
+            Ok(Found::Rows(_)) => return Err(self.too_many().into()),
+            Ok(Found::Places(places)) => {
+                let once: HashSet<usize> = places.iter().copied().collect();
+                if once.len() < places.len() {
+                    return Err(self.too_many().into());
+                }
+                self.session.run("release savepoint restorekit").await?;
+                let each = (0..some.len()).map(|place| match once.contains(&place) {
+                    true => Went::Through,
+                    false => swallowed(),
+                });
+                return Ok(Some(each.collect()));
+            }
+            Err(e) => {
+                let Some(kind) = refused(&e) else { return Err(e.into()) };
+                self.take_back().await?;
+                if some.len() > 1 {
+                    return Ok(None);
+                }
+                return Ok(Some(vec![self.explained(kind, &e, rows[some[0]]).await?]));
+            }
+        }
+        self.session.run("release savepoint restorekit").await?;
+        Ok(Some(some.iter().map(|_| Went::Through).collect()))
+    }
+
+    async fn explained(
+        &mut self,
+        kind: Refused,
+        e: &sqlx::Error,
+        row: usize,
+    ) -> Result<Went, Stop> {
+        let image = if self.plan.op == Op::Insert { &self.after } else { &self.before };
+        let image = image.as_ref().ok_or_else(|| lacking("of its key"))?;
+        let key = self.write.key.iter().map(|(at, _)| image.get(row, *at));
+        let key: Vec<ValueRef<'_>> = key.collect::<Result<_, _>>()?;
+        let after = self.after.as_ref().map(|after| (after, row));
+        let (reason, detail) = self.refusals.explain(self.session, kind, e, after, &key).await?;
+        Ok(Went::Refused(reason, detail))
+    }
+
+    /// Back to before the statement.
+    async fn take_back(&mut self) -> Result<(), Stop> {
+        let sql = "rollback to savepoint restorekit; release savepoint restorekit";
+        Ok(self.session.run(sql).await?)
+    }
+
+    fn too_many(&self) -> Error {
+        Error::refused(format!(
+            "live: a write by key changed more rows of {} than it named",
+            self.plan.table
+        ))
+    }
+
+    /// The arrays of the statement over these rows: values, keys, guards.
+    fn parameters(&self, rows: &[usize], some: &[usize]) -> Result<Vec<Array>, Error> {
+        let write = &self.write;
+        let mut arrays = Vec::new();
+        if self.plan.op != Op::Delete {
+            arrays.extend(self.arrays(&self.after, &write.values, rows, some)?);
+        }
+        if self.plan.op != Op::Insert {
+            arrays.extend(self.arrays(&self.before, &write.key, rows, some)?);
+            arrays.extend(self.arrays(&self.before, &write.guard, rows, some)?);
+        }
+        Ok(arrays)
+    }
+
+    fn arrays(
+        &self,
+        image: &Option<Cells<'_>>,
+        columns: &[Place<'_>],
+        rows: &[usize],
+        some: &[usize],
+    ) -> Result<Vec<Array>, Error> {
+        let image = image.as_ref().ok_or_else(|| lacking("that it needs"))?;
+        let of = |(at, column): &Place<'_>| {
+            Array::of(column.form.carrier(), some.len(), |i| image.get(rows[some[i]], *at))
+        };
+        columns.iter().map(of).collect()
+    }
+}
+
+/// What a statement says of the rows it wrote.
+enum Found {
+    /// How many.
+    Rows(u64),
+    /// Their places among the statement's rows, from 0.
+    Places(Vec<usize>),
+}
+
+/// What the server says of a row that it did not write, where it says nothing.
+const SWALLOWED: &str = "0 rows were written: a trigger kept the row out, or it is not as planned";
+
+/// The elements of these arrays.
+pub(super) fn elements(arrays: &[Array]) -> Vec<Element> {
+    arrays.iter().map(|array| array.element).collect()
+}
+
+/// The places, from 0, that a statement tells in its column `at`.
+async fn places(
+    session: &mut Session,
+    sql: &str,
+    arrays: Vec<Array>,
+    at: usize,
+) -> Result<Vec<usize>, Stop> {
+    let mut found = Vec::new();
+    session
+        .query(sql, arrays, |row| {
+            found.push(place(raw(row, at))?);
+            Ok(())
+        })
+        .await?;
+    Ok(found)
+}
+
+/// An ordinality of the server, which counts from 1.
+pub(super) fn place(cell: Option<&[u8]>) -> Result<usize, Error> {
+    let number = cell.and_then(|cell| cell.try_into().ok()).map(i64::from_be_bytes);
+    let place = number.and_then(|n| usize::try_from(n - 1).ok());
+    place.ok_or_else(|| Error::failed("live: the server sent no number for a row's place"))
+}
+
+fn lacking(which: &str) -> Error {
+    Error::failed(format!("a batch has no image {which}"))
+}

@@ -17,5 +17,6 @@ mod postgres;
 mod replicas;
 mod row_diff;
 mod stores;
+mod story_a;
 mod story_b;
 mod told;

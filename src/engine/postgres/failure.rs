@@ -32,6 +32,11 @@ pub(crate) fn is_lost(e: &sqlx::Error) -> bool {
     }
 }
 
+/// True when a text is no value of the type that it was to be one of.
+pub(crate) fn is_no_value(e: &sqlx::Error) -> bool {
+    state(e).is_some_and(|state| state.starts_with("22"))
+}
+
 impl Explain for Address {
     /// A failure with the server and what was being done in words.
     fn explain(&self, what: &str, e: sqlx::Error) -> Error {

@@ -29,12 +29,12 @@ use async_trait::async_trait;
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::catalogue::{Table, TableColumn};
 use crate::engine::postgres::failure::{
-    DEADLOCK, LOCK_NOT_AVAILABLE, SERIALIZATION, is_lost, state,
+    DEADLOCK, LOCK_NOT_AVAILABLE, SERIALIZATION, is_lost, is_no_value, state,
 };
 use crate::engine::postgres::open::identity;
 use crate::engine::postgres::schema::{describe, no_table};
 use crate::engine::postgres::session::{Explain, Server, Session, Stop, raw};
-use crate::engine::postgres::write::array::Array;
+use crate::engine::postgres::write::array::{Array, Element};
 use crate::engine::postgres::write::sequence::{Sequence, sequences};
 use crate::engine::postgres::write::writing::{Writing, elements, place};
 use crate::engine::wire::{Rows, tuple};
@@ -110,7 +110,16 @@ impl PostgresTarget {
     /// Connects to a live database to write to it.
     pub(crate) async fn open(url: &str) -> Result<Self> {
         let address = Arc::new(Address::parse(url, Which::Live)?);
-        let (session, server) = Session::open(&address).await?;
+        let (mut session, server) = Session::open(&address).await?;
+        let version = session.word("select pg_catalog.version()::pg_catalog.text").await;
+        let version = version.map_err(|stop| stop.explain(&*address, "say what it is"))?;
+        if !is_postgres(&version) {
+            return Err(Error::refused(format!(
+                "live: {} is not PostgreSQL itself ({version}) and is not written to",
+                address.shown()
+            ))
+            .hint("it is read all the same: restorekit diff, restorekit snapshot"));
+        }
         Ok(Self {
             address,
             server,
@@ -268,7 +277,7 @@ impl PostgresTarget {
         };
         let looked = looked.await;
         let end = match inside {
-            true => "rollback to savepoint restorekit; release savepoint restorekit",
+            true => sql::TAKE_BACK,
             false => "rollback",
         };
         let looked = looked.map_err(|stop| self.failed("read its catalogue", stop));
@@ -297,6 +306,14 @@ impl PostgresTarget {
             _ => None,
         }
     }
+}
+
+/// True for what `version()` says of PostgreSQL itself: others speak its protocol, and keep other
+/// promises (C14).
+fn is_postgres(version: &str) -> bool {
+    let number = version.strip_prefix("PostgreSQL ").unwrap_or_default();
+    let own = number.starts_with(|c: char| c.is_ascii_digit());
+    own && !["-YB-", "Greenplum", "Redshift", "Cockroach"].iter().any(|not| version.contains(not))
 }
 
 #[async_trait]
@@ -352,13 +369,23 @@ impl Target for PostgresTarget {
         let mut rows = Rows::new(columns, forms, wanted.len());
         let mut found: Vec<Option<u32>> = vec![None; wanted.len()];
         let what = format!("read rows of {}", plan.table);
-        for (asked, first) in wanted.chunks(ASKED).zip((0..).step_by(ASKED)) {
+        let mut due: Vec<(usize, &[Vec<ValueRef<'_>>])> =
+            (0..).step_by(ASKED).zip(wanted.chunks(ASKED)).collect();
+        due.reverse();
+        while let Some((first, asked)) = due.pop() {
             let arrays = key
                 .iter()
                 .enumerate()
                 .map(|(at, column)| Array::of(column.carrier, asked.len(), |i| Ok(asked[i][at])));
             let arrays = arrays.collect::<Result<Vec<_>>>()?;
-            let sql = sql::select(table, &here, &key_here, &elements(&arrays), lock);
+            let elements = elements(&arrays);
+            // A text may be no value of live's type (a label that its enum lacks): then there
+            // is no such row.
+            let doubtful = elements.contains(&Element::Text);
+            let sql = sql::select(table, &here, &key_here, &elements, lock);
+            if doubtful {
+                self.run(&what, "savepoint restorekit").await?;
+            }
             let read = self.session().await?.query(&sql, arrays, |row| {
                 let here = tuple(&key_forms, |at| raw(row, columns.len() + at))?;
                 let asked_at = place(raw(row, columns.len() + key.len()))?;
@@ -379,7 +406,18 @@ impl Target for PostgresTarget {
                     ))),
                 }
             });
-            read.await.map_err(|stop| self.failed(&what, stop))?;
+            match read.await {
+                Ok(()) if doubtful => self.run(&what, "release savepoint restorekit").await?,
+                Ok(()) => {}
+                Err(Stop::Server(e)) if doubtful && is_no_value(&e) => {
+                    self.run(&what, sql::TAKE_BACK).await?;
+                    if asked.len() > 1 {
+                        let (one, other) = asked.split_at(asked.len() / 2);
+                        due.extend([(first + one.len(), other), (first, one)]);
+                    }
+                }
+                Err(stop) => return Err(self.failed(&what, stop)),
+            }
         }
         let exists = found.iter().map(Option::is_some).collect();
         rows.push_absent();

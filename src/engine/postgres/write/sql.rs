@@ -15,6 +15,9 @@ use crate::error::{Error, Result};
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::Column;
 
+/// Back to before the last statement, which a savepoint was set for.
+pub(super) const TAKE_BACK: &str = "rollback to savepoint restorekit; release savepoint restorekit";
+
 /// The columns of arrays side by side, as the relation `x`: `x.v1` is the first array's
 /// element, `x.n` its place from 1.
 fn arrays(elements: &[Element]) -> String {

@@ -10,7 +10,7 @@ use crate::engine::postgres::write::array::{Array, Element};
 use crate::engine::postgres::write::children::{Child, children};
 use crate::engine::postgres::write::refusal::{Refusals, Refused, refused};
 use crate::engine::postgres::write::sequence::Sequence;
-use crate::engine::postgres::write::sql::{Place, Write, referenced};
+use crate::engine::postgres::write::sql::{Place, TAKE_BACK, Write, referenced};
 use crate::error::Error;
 use crate::model::conflict::Reason;
 use crate::model::plan::{Op, TablePlan};
@@ -258,8 +258,7 @@ impl<'a> Writing<'a> {
 
     /// Back to before the statement.
     async fn take_back(&mut self) -> Result<(), Stop> {
-        let sql = "rollback to savepoint restorekit; release savepoint restorekit";
-        Ok(self.session.run(sql).await?)
+        Ok(self.session.run(TAKE_BACK).await?)
     }
 
     fn too_many(&self) -> Error {

@@ -304,3 +304,20 @@ async fn g7_the_server_ends_what_a_hung_client_left_open() {
     session.run("rollback").await.unwrap();
     session.close().await.unwrap();
 }
+
+#[test]
+fn c14_servers_that_only_speak_like_it_are_not_written() {
+    use super::super::is_postgres;
+    assert!(is_postgres("PostgreSQL 15.18 (Debian 15.18-1.pgdg12+1) on x86_64-pc-linux-gnu"));
+    assert!(is_postgres("PostgreSQL 18beta1 on aarch64"));
+    for other in [
+        "CockroachDB CCL v23.1.14 (x86_64-pc-linux-gnu)",
+        "PostgreSQL 11.2-YB-2.20.1.0-b0 on x86_64-pc-linux-gnu",
+        "PostgreSQL 9.4.26 (Greenplum Database 6.20.0)",
+        "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC, Redshift 1.0.12103",
+        "Materialize v0.27",
+        "",
+    ] {
+        assert!(!is_postgres(other), "{other}");
+    }
+}

@@ -2,8 +2,17 @@
 //! rights.
 
 use super::lab::{Lab, counts, reasons};
+use crate::engine::postgres::address::Address;
+use crate::engine::postgres::catalogue::Table;
+use crate::engine::postgres::schema::describe;
+use crate::engine::postgres::session::Session;
+use crate::engine::postgres::write::array::Element;
+use crate::engine::postgres::write::sql::Write;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
+use crate::model::plan::{Op, TablePlan};
+use crate::model::side::Which;
+use crate::model::table::TableName;
 use crate::progress::Silent;
 use crate::registry::open_target;
 
@@ -233,4 +242,83 @@ async fn t16_an_identity_that_no_update_may_set_is_refused_by_name() {
     let e = lab.apply(&plan).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Refused, "{e}");
     assert!(e.to_string().contains("t.n is GENERATED ALWAYS"), "{e}");
+}
+
+#[tokio::test]
+async fn g2_c1_c5_writes_are_plain_and_address_their_rows_directly() {
+    let lab = Lab::new(
+        r#"create table "t; drop"("k""1" int, v varchar(9), g int generated always as ("k""1") stored,
+            n numeric, primary key ("k""1"));"#,
+        r#"insert into "t; drop" values (1, 'a', default, 1.0), (2, 'b', default, 2)"#,
+    );
+    let name = TableName::bare("t; drop");
+    let address = Address::parse(&lab.live.url(), Which::Live).unwrap();
+    let (mut session, server) = Session::open(&address).await.unwrap();
+    session.begin_reading(None).await.unwrap();
+    let table = Table::find(&mut session, &server, &name).await.unwrap().unwrap();
+    let schema = describe(&mut session, &table).await.unwrap();
+    let of = |op, before: &[usize], after: &[usize]| {
+        let pick = |places: &[usize]| places.iter().map(|at| schema.columns[*at].clone()).collect();
+        let plan = TablePlan {
+            table: name.clone(),
+            op,
+            key: schema.keys[0].clone(),
+            before: pick(before),
+            after: pick(after),
+            schema: schema.clone(),
+            rows: 0,
+            skipped: vec![],
+            notes: vec![],
+        };
+        let write = Write::of(&plan, &table).unwrap();
+        let places = match op {
+            Op::Insert => write.values,
+            _ => [write.values.clone(), write.key.clone(), write.guard.clone()].concat(),
+        };
+        let elements: Vec<_> =
+            places.iter().map(|(_, column)| Element::of(column.form.carrier())).collect();
+        Write::of(&plan, &table).unwrap().statement(&elements)
+    };
+    let all = &[0, 1, 2, 3];
+    assert_eq!(
+        of(Op::Insert, &[], all),
+        "insert into \"public\".\"t; drop\" (\"k\"\"1\", \"v\", \"n\") \
+         select x.v1::pg_catalog.int4, x.v2::pg_catalog.\"varchar\", x.v3::pg_catalog.\"numeric\" \
+         from rows from (pg_catalog.unnest($1::pg_catalog.int8[]), \
+         pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[])) \
+         with ordinality as x(v1, v2, v3, n) order by x.n"
+    );
+    let update = of(Op::Update, &[0, 1], &[0, 1]);
+    assert!(
+        update.ends_with(
+            "where t.\"k\"\"1\" operator(pg_catalog.=) x.v2 \
+             and row(t.\"v\"::pg_catalog.\"varchar\")::pg_catalog.record operator(pg_catalog.*=) \
+             row(x.v3::pg_catalog.\"varchar\")::pg_catalog.record returning x.n"
+        ),
+        "{update}"
+    );
+    let delete = of(Op::Delete, all, &[]);
+    assert!(delete.starts_with("delete from only \"public\".\"t; drop\" as t using rows from ("));
+    for statement in [of(Op::Insert, &[], all), update, delete] {
+        let words = ["on conflict", "with x", "in (", "replication_role", "disable", " limit "];
+        for word in words {
+            assert!(!statement.contains(word), "{word}: {statement}");
+        }
+        assert!(statement.matches("select").count() <= 1, "{statement}");
+    }
+}
+
+#[tokio::test]
+async fn k5_a_key_that_live_s_type_does_not_know_is_no_row() {
+    let lab = Lab::new(
+        "create type mood as enum ('sad', 'glad'); create table t(k mood primary key, v int);
+         insert into t values ('sad', 1), ('glad', 2);",
+        "delete from t;",
+    );
+    lab.backup.sql("alter type mood add value 'odd'");
+    lab.backup.sql("insert into t values ('odd', 3)");
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(lab.live.sql("select * from t order by k"), "sad\t1\nglad\t2\n");
+    assert_eq!(receipt.tables[0].written, 2, "{receipt:?}");
 }

@@ -4,7 +4,7 @@
 //! address (URL) -> session (pinned, its failures told) -> pool (one snapshot, several sessions)
 //!                     └── copy (binary rows)                   │
 //! types <- catalogue -> schema                survey, scan, fetch ───> source
-//!                                             query, filter ──┘
+//!                                             query, filter, rewritten ──┘
 //! ```
 
 pub(crate) mod address;
@@ -18,6 +18,7 @@ pub mod open;
 mod pool;
 mod query;
 pub(crate) mod replica;
+mod rewritten;
 mod scan;
 mod schema;
 mod session;

@@ -82,7 +82,7 @@ impl TableColumn {
     pub(crate) fn collation(&self) -> Collation {
         let own = self.collated.clone().unwrap_or_else(|| self.declared.clone());
         match self.form {
-            Form::Text if self.declared.starts_with("character(") => Collation::Coarse(own),
+            Form::Text if self.is_padded() => Collation::Coarse(own),
             Form::Text if self.deterministic && self.native => Collation::Binary,
             // 1.0 and 1.00, 24:00:00 and 1 day, a and A of citext are equal.
             Form::Numeric | Form::Text | Form::Output | Form::Jsonb => Collation::Coarse(own),
@@ -96,10 +96,7 @@ impl TableColumn {
         match self.form {
             Form::Bool | Form::Int(_) | Form::Oid | Form::Uuid | Form::Bytes => true,
             Form::Text => {
-                self.native
-                    && self.by_bytes
-                    && self.collated.is_some()
-                    && !self.declared.starts_with("character(")
+                self.native && self.by_bytes && self.collated.is_some() && !self.is_padded()
             }
             _ => false,
         }
@@ -109,6 +106,11 @@ impl TableColumn {
     /// operators that `pg_catalog` has.
     pub(crate) fn is_seekable(&self) -> bool {
         self.native && !matches!(self.form, Form::Float | Form::Double)
+    }
+
+    /// `character`, with a length or without: spaces at the end count for nothing.
+    fn is_padded(&self) -> bool {
+        self.cast == "pg_catalog.bpchar"
     }
 
     /// The column as a cell to be read, of the table called `of`.
@@ -317,6 +319,8 @@ async fn columns(
             (_, "c") => matches!(sorts.as_str(), "C" | "POSIX"),
             _ => false,
         };
+        // In any other encoding the server's order of bytes is not that of UTF-8.
+        let by_bytes = by_bytes && server.utf8;
         let modifier = modifier.parse().unwrap_or(-1);
         let kind = kind.chars().next().unwrap_or('b');
         // An extension's type may be in any schema.
@@ -340,6 +344,8 @@ async fn columns(
     Ok(rows.into_iter().map(column).collect())
 }
 
+/// The unique indexes. A column by which an index tells apart what `=` does not (another
+/// collation, another operator class) is no column to seek or match by: it counts as an expression.
 async fn uniques(session: &mut Session, oid: &str) -> Result<Vec<Index>, Stop> {
     let rows = session
         .strings(
@@ -347,10 +353,25 @@ async fn uniques(session: &mut Session, oid: &str) -> Result<Vec<Index>, Stop> {
              a.attname::text \
              from pg_catalog.pg_index i \
              join pg_catalog.pg_class c on c.oid = i.indexrelid \
-             cross join lateral pg_catalog.unnest(i.indkey::int2[]) \
-               with ordinality as k(attnum, place) \
+             cross join lateral rows from (pg_catalog.unnest(i.indkey::int2[]), \
+               pg_catalog.unnest(i.indcollation::oid[]), pg_catalog.unnest(i.indclass::oid[])) \
+               with ordinality as k(attnum, sorts, class, place) \
              left join pg_catalog.pg_attribute a on a.attrelid = i.indrelid \
                and a.attnum = k.attnum and k.attnum > 0 \
+               and (a.attcollation = k.sorts or not exists (select \
+                 from pg_catalog.pg_collation l where l.oid = a.attcollation \
+                 and not l.collisdeterministic)) \
+               and not exists (select from pg_catalog.pg_opclass o \
+                 join pg_catalog.pg_am am on am.oid = o.opcmethod and am.amname = 'btree' \
+                 join pg_catalog.pg_amop p on p.amopfamily = o.opcfamily \
+                   and p.amoplefttype = o.opcintype and p.amoprighttype = o.opcintype \
+                   and p.amopstrategy = 3 \
+                 join pg_catalog.pg_opclass d on d.opcmethod = o.opcmethod \
+                   and d.opcintype = o.opcintype and d.opcdefault \
+                 join pg_catalog.pg_amop q on q.amopfamily = d.opcfamily \
+                   and q.amoplefttype = d.opcintype and q.amoprighttype = d.opcintype \
+                   and q.amopstrategy = 3 \
+                 where o.oid = k.class and p.amopopr <> q.amopopr) \
              where i.indrelid = $1::oid and i.indisunique and i.indisvalid \
              and k.place <= i.indnkeyatts \
              order by not i.indisprimary, c.relname, k.place",

@@ -94,6 +94,9 @@ impl Tuples {
                 at += 2;
                 continue;
             }
+            if count < 0 {
+                return Err(torn());
+            }
             self.fields.clear();
             let mut end = 2;
             for _ in 0..count {
@@ -168,6 +171,8 @@ mod tests {
     fn what_follows_the_end_is_an_error() {
         let more = [sent(), vec![0, 0]].concat();
         assert!(taken(&[&more]).is_err());
+        let negative = [&sent()[..21], &[0xff, 0xfe], &sent()[21..]].concat();
+        assert!(taken(&[&negative]).is_err());
         assert!(taken(&[b"PGCOPY\n\xff\r\n\x01\0\0\0\0\0\0\0\0"]).is_err());
     }
 }

@@ -69,6 +69,10 @@ impl Explain for Address {
                 Error::failed(format!("{side}: {shown}: deadlocked with other clients"))
                     .hint("try again when the tables are less busy")
             }
+            Some("22021") => Error::refused(format!(
+                "{side}: {shown} could not {what}: a text there is not valid in UTF-8"
+            ))
+            .hint("a database of encoding SQL_ASCII may hold such bytes; correct them there first"),
             Some("53300") => {
                 Error::failed(format!("{side}: {shown} has no connection left for this user"))
                     .hint("try again later, or with fewer connections")

@@ -55,6 +55,9 @@ impl Paging {
 
 /// A value as a literal of a column's type; `None` for one that no text of the server says.
 pub(crate) fn literal(column: &TableColumn, value: ValueRef<'_>) -> Option<String> {
+    if matches!(value, ValueRef::Text(bytes) if std::str::from_utf8(bytes).is_err()) {
+        return None;
+    }
     let text = words(value)?;
     (!text.contains('\0')).then(|| format!("{}::{}", quote_text(&text), column.cast))
 }

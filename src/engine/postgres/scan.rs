@@ -11,6 +11,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 
 use crate::engine::postgres::pool::Pool;
 use crate::engine::postgres::query::Pages;
+use crate::engine::postgres::rewritten::prove_whole;
 use crate::engine::postgres::source::Known;
 use crate::engine::postgres::types::Form;
 use crate::engine::spool::{Batches, Spool};
@@ -47,6 +48,7 @@ pub(crate) fn scan(pool: Arc<Pool>, known: Arc<Known>, request: Scan) -> Sendabl
             true => in_pages(&pool, &pages, &request, &batches).await?,
             false => through_a_file(&pool, &pages, &request, &batches).await?,
         }
+        prove_whole(&pool, &table).await?;
         Ok(())
     });
     builder.build()

@@ -26,7 +26,7 @@ const PINS: &str = "set local datestyle = 'ISO, MDY'; set local intervalstyle = 
     set local timezone = 'UTC'; set local extra_float_digits = 3; set local bytea_output = 'hex'; \
     set local lc_monetary = 'C'; set local xmloption = 'content'; \
     set local standard_conforming_strings = on; set local row_security = off; \
-    set local client_min_messages = 'warning'; set local statement_timeout = 0";
+    set local quote_all_identifiers = off; set local client_min_messages = 'warning'; set local statement_timeout = 0";
 
 /// What a server said of itself.
 #[derive(Clone, Debug)]
@@ -39,6 +39,8 @@ pub(crate) struct Server {
     pub(crate) oid: u32,
     /// When the server was started, in microseconds since 1970.
     pub(crate) started: i64,
+    /// The database holds its texts in UTF-8.
+    pub(crate) utf8: bool,
     /// Texts of the database's own collation are compared as bytes.
     pub(crate) by_bytes: bool,
 }
@@ -112,7 +114,8 @@ impl Session {
         let facts = self
             .strings(
                 "select d.oid::text, d.datcollate, pg_catalog.to_jsonb(d)->>'datlocprovider', \
-                 (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::int8::text \
+                 (extract(epoch from pg_catalog.pg_postmaster_start_time()) * 1000000)::int8::text, \
+                 pg_catalog.pg_encoding_to_char(d.encoding)::text \
                  from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()",
                 &[],
             )
@@ -136,6 +139,7 @@ impl Session {
             system: system.unwrap_or(started.unsigned_abs()),
             oid: fact(0).parse().unwrap_or(0),
             started,
+            utf8: fact(4) == "UTF8",
             by_bytes,
         })
     }
@@ -148,6 +152,11 @@ impl Session {
         }
         sql.push_str("set local search_path = pg_catalog; ");
         sql.push_str(PINS);
+        // The snapshot is held for as long as it is read, whatever the server grants others.
+        sql.push_str(
+            "; select pg_catalog.set_config(name, '0', true) from pg_catalog.pg_settings \
+             where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')",
+        );
         Ok(self.run(&sql).await?)
     }
 

@@ -11,6 +11,7 @@ use crate::engine::postgres::catalogue::Table;
 use crate::engine::postgres::checkup::checkup;
 use crate::engine::postgres::fetch::fetch;
 use crate::engine::postgres::pool::Pool;
+use crate::engine::postgres::rewritten::prove_whole;
 use crate::engine::postgres::scan::scan;
 use crate::engine::postgres::schema::{describe, no_table};
 use crate::engine::postgres::survey::survey;
@@ -84,7 +85,9 @@ impl Source for PostgresSource {
         // One connection gains nothing by ranges.
         let parts = if self.pool.size() > 1 { parts } else { 1 };
         let surveyed = survey(self.pool.keeper().await.session()?, &found, key, parts).await;
-        surveyed.map_err(|stop| self.pool.failed(&format!("read {table}"), stop))
+        let surveyed = surveyed.map_err(|stop| self.pool.failed(&format!("read {table}"), stop))?;
+        prove_whole(&self.pool, &found).await?;
+        Ok(surveyed)
     }
 
     fn scan(&self, request: Scan) -> Result<SendableRecordBatchStream> {
@@ -108,6 +111,7 @@ impl Source for PostgresSource {
         let fetched = fetch(&mut session, &found, columns, key, keys).await;
         let fetched = fetched.map_err(|stop| self.pool.failed(&format!("read {table}"), stop))?;
         reader.give_back(session);
+        prove_whole(&self.pool, &found).await?;
         Ok(fetched)
     }
 

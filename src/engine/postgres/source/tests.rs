@@ -12,6 +12,8 @@ use crate::model::table::{Automatic, Carrier, Collation, Column, TableName, Tabl
 use crate::model::value::{Cells, EXACT, Value};
 use crate::source::{KeyRange, Scan, Source};
 
+mod edges;
+
 #[path = "../../../../tests/common/postgres.rs"]
 #[allow(dead_code, unreachable_pub)]
 pub(in crate::engine::postgres) mod postgres;

@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use parquet::arrow::ArrowWriter;
 
 use crate::common::mariadb::Database;
+use crate::common::postgres;
 use crate::common::{Run, Sandbox};
 
 /// What both engines hold of one table: numbers at the ends of their types, truth values,
@@ -115,6 +116,43 @@ fn mariadb_comes_back_from_a_sqlite_file() {
     let dump = || live.dump("t");
     there_and_back(&sandbox, &live.url(), "old.db", dump, || {
         live.sql(DAMAGE);
+    });
+}
+
+/// The same values where PostgreSQL stores them.
+const POSTGRES: &str = "create table t(
+        id int primary key, yes boolean, small smallint, big bigint, huge numeric(20,0),
+        price numeric(10,2), exact numeric(20,10), r double precision, f real,
+        at timestamp(0), fine timestamp, day date, clock text, year_ int,
+        name varchar(40), fixed varchar(8), body text, raw bytea, kind text, bits boolean);
+    insert into t values
+        (1, true, -32768, -9223372036854775808, 18446744073709551615, 0.99, 0.0000000001, 0.1, 0.5,
+         '2024-02-29 10:00:00', '2024-02-29 10:00:00.25', '2024-02-29', '-838:59:59', 2024,
+         'ümläut 🎉', 'ab', E'line\\r\\nline', '\\x00ff27', 'a', true),
+        (2, false, 32767, 9223372036854775807, 9223372036854775808, -5.00, 1234.5, -1.7976931348623157e308, -0.25,
+         '1000-01-01 00:00:00', '9999-12-31 23:59:59.999999', '1000-01-01', '00:00:00', 1901,
+         '', '', '', '', 'b', false),
+        (3, null, null, null, null, null, null, null, null, null, null, null, null, null,
+         null, null, null, null, null, null),
+        (4, true, 0, 0, 0, 12345678.90, 0, 5e-324, 16777216,
+         '2024-02-29 10:00:00', '2024-02-29 10:00:00', '9999-12-31', '12:00:00', 2155,
+         '007', 'x', '1e5', '\\x41', 'a', true),
+        (5, false, 1, 1, 1, 100.00, 7, 3, 3, '2024-03-01 00:00:00', '2024-03-01 00:00:00', '2024-03-01',
+         '01:02:03', 2000, 'a''b\"c', 'end', 'x', '\\x27', 'b', false);";
+
+#[test]
+fn mariadb_and_sqlite_come_back_from_postgres() {
+    let (live, backup) = (Database::with(MARIADB), postgres::Database::with(POSTGRES));
+    let sandbox = Sandbox::new();
+    let dump = || live.dump("t");
+    there_and_back(&sandbox, &live.url(), &backup.url(), dump, || {
+        live.sql(DAMAGE);
+    });
+    let sandbox = Sandbox::new();
+    sandbox.sqlite("prod.db", SQLITE);
+    let dump = || sandbox.dump("prod.db");
+    there_and_back(&sandbox, "prod.db", &backup.url(), dump, || {
+        sandbox.sqlite("prod.db", DAMAGE);
     });
 }
 

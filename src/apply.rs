@@ -160,10 +160,11 @@ pub async fn apply(
     Ok(receipt)
 }
 
-/// An error's kind says whether something was written before it.
+/// An error's kind says whether something was written before it: what a check refuses once
+/// batches are committed has stopped the run part way, and says so.
 fn midway(e: Error, any: bool, plan: &str) -> Error {
     match (e.kind(), any) {
-        (Kind::Failed, true) => {
+        (Kind::Failed | Kind::Refused, true) => {
             e.as_kind(Kind::Stopped).hint(format!("restorekit apply --resume {plan}"))
         }
         (Kind::Stopped, false) => e.as_kind(Kind::Failed),

@@ -27,8 +27,8 @@ use crate::plan::proof::declares_key;
 use crate::progress::Progress;
 use crate::select::Predicate;
 
-/// How many keys are fetched from the backup at a time.
-const FETCH: usize = 65_536;
+/// How many keys are fetched from the backup at a time: their rows are in memory at once, in a few forms.
+const FETCH: usize = 16_384;
 
 /// More rows than these that live can't hold, and it is the column that can't be restored.
 const UNFIT: u64 = 1_000;

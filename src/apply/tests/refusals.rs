@@ -186,8 +186,10 @@ async fn s4_a_file_that_is_swapped_between_batches_stops_the_run() {
         std::fs::write(&live, std::fs::read(&away).unwrap()).unwrap();
     });
     let e = apply(&plan, &mut *target, &lab.options(), &swap).await.unwrap_err();
-    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    // Batches stand already: not refused with nothing written, but stopped part way.
+    assert_eq!(e.kind(), Kind::Stopped, "{e}");
     assert!(e.to_string().contains("another file"), "{e}");
+    assert!(e.hints().iter().any(|hint| hint.contains("apply --resume")), "{:?}", e.hints());
     target.close().await.unwrap();
 }
 

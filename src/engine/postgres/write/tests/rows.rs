@@ -243,11 +243,9 @@ async fn t7_what_live_would_cut_or_round_is_refused() {
          alter table t alter v type varchar(3); alter table t alter n type numeric(10,1);
          alter table t alter at type timestamp(1);",
     );
-    let e = lab.restore("aaaaaa", &["t"]).await.unwrap_err();
-    assert!(e.to_string().contains("t.v in the row with id 1"), "{e}");
-    // What is as exact in the narrower type comes back.
-    lab.backup.sql("delete from t where id = 1");
-    let plan = lab.restore("bbbbbb", &["t"]).await.unwrap();
-    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [1, 1, 0, 0]);
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let receipt = lab.apply(&plan).await.unwrap();
+    // What is as exact in the narrower type comes back; the other row is left out by its key.
+    assert_eq!(receipt.tables[0].written, 1, "{receipt:?}");
     assert_eq!(lab.live.sql("select * from t"), "2\tabc\t1.2\t2024-01-01 00:00:00.1\n");
 }

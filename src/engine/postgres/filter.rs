@@ -38,24 +38,20 @@ impl Translator<'_> {
             Filter::Compare { column, op, value } => {
                 let column = self.own(column)?;
                 let value_sql = comparable(column, *op, value)?;
-                Some(format!("{} {} {value_sql}", name(column), op.sql(value)))
+                Some(or_misfit(column, format!("{} {} {value_sql}", name(column), op.sql(value))))
             }
             Filter::In { column, values } if values.len() <= MOST_LITERALS => {
                 let column = self.own(column)?;
                 let values: Option<Vec<String>> =
                     values.iter().map(|value| comparable(column, Comparison::Eq, value)).collect();
                 let values = values.filter(|values| !values.is_empty())?;
-                Some(format!("{} in ({})", name(column), values.join(", ")))
+                Some(or_misfit(column, format!("{} in ({})", name(column), values.join(", "))))
             }
             Filter::In { .. } => None,
             Filter::IsNull(column) => {
                 let column = self.own(column)?;
-                // What a carrier can't say is carried as NULL beside itself.
-                let misfits = matches!(
-                    column.form,
-                    Form::Date | Form::Stamp | Form::Instant | Form::Decimal { .. }
-                );
-                (!misfits && column.native).then(|| format!("{} is null", name(column)))
+                (misfits(column).is_none() && column.native)
+                    .then(|| format!("{} is null", name(column)))
             }
             Filter::IsNotNull(column) => {
                 let column = self.own(column)?;
@@ -70,6 +66,23 @@ impl Translator<'_> {
         let asked = self.columns.iter().find(|c| c.name == name)?;
         let column = self.table.columns.iter().find(|c| c.name == name)?;
         (asked.carrier == column.form.carrier()).then_some(column)
+    }
+}
+
+/// The words of a type that its carrier can't say, which are NULL there and stand beside it: on
+/// their rows a condition is not for the server to judge.
+fn misfits(column: &TableColumn) -> Option<&'static str> {
+    match column.form {
+        Form::Date | Form::Stamp | Form::Instant => Some("'infinity', '-infinity'"),
+        Form::Decimal { .. } => Some("'NaN'"),
+        _ => None,
+    }
+}
+
+fn or_misfit(column: &TableColumn, condition: String) -> String {
+    match misfits(column) {
+        Some(words) => format!("({condition} or {} in ({words}))", name(column)),
+        None => condition,
     }
 }
 

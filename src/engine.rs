@@ -4,6 +4,7 @@ pub mod mysql;
 pub mod postgres;
 pub mod sqlite;
 
+mod rights;
 mod spool;
 mod stop;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 pub(super) mod contract;
 pub(super) mod lab;
+pub(super) mod matrix;
 pub(super) mod meddled;
 
 use std::path::Path;

@@ -123,3 +123,9 @@ pub(crate) fn tuple<'r, F: Form>(
 fn torn(column: &str) -> Error {
     Error::failed(format!("the server sent a cell of column {column} that is not of its type"))
 }
+
+/// The cells of a catalogue's row; NULL and what is not there are empty.
+pub(crate) fn words<const N: usize>(row: Vec<Option<String>>) -> [String; N] {
+    let mut cells = row.into_iter();
+    std::array::from_fn(|_| cells.next().flatten().unwrap_or_default())
+}

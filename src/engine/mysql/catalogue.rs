@@ -3,6 +3,7 @@
 
 use crate::engine::mysql::session::{Session, Stop, quote};
 use crate::engine::mysql::types::{Declared, Form};
+use crate::engine::wire::words;
 use crate::error::Error;
 use crate::model::table::{Collation, ForeignAction, ForeignKey, TableName, Trigger, TriggerEvent};
 
@@ -190,12 +191,6 @@ impl Table {
             .map(|name| self.column(name.as_ref()?).filter(|column| column.not_null))
             .collect()
     }
-}
-
-/// A row's cells; NULL and what is not there are empty.
-fn words<const N: usize>(row: Vec<Option<String>>) -> [String; N] {
-    let mut cells = row.into_iter();
-    std::array::from_fn(|_| cells.next().flatten().unwrap_or_default())
 }
 
 async fn columns(session: &mut Session, table: &str) -> Result<Vec<TableColumn>, Stop> {

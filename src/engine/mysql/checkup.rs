@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::engine::mysql::address::Address;
 use crate::engine::mysql::failure::number;
 use crate::engine::mysql::session::{Server, Session, Stop};
+use crate::engine::rights::{self, Table};
 use crate::model::check::{Check, Outcome};
 
 /// Looks a database over.
@@ -65,38 +66,12 @@ async fn rights(session: &mut Session, database: &str) -> Result<Vec<Check>, Sto
         return Ok(Vec::new());
     }
     let grants = grants(session).await?;
-    let mut checks = Vec::new();
-    for (at, right) in ["select", "insert", "update", "delete"].into_iter().enumerate() {
-        let lacking: Vec<&str> = tables
-            .iter()
-            .filter(|(table, has)| match has.get(at) {
-                Some(has) => !has,
-                None => !grants.iter().any(|grant| deletes(grant, database, table)),
-            })
-            .map(|(table, _)| table.as_str())
-            .collect();
-        if lacking.is_empty() {
-            continue;
-        }
-        let (outcome, what) = match right {
-            "select" => (Outcome::Bad, "can't be read"),
-            "insert" => (Outcome::Warning, "missing rows can't be restored there"),
-            "update" => (Outcome::Warning, "columns can't be patched there"),
-            _ => (Outcome::Warning, "restored rows could not be taken back there"),
-        };
-        let named = match lacking.len() == tables.len() {
-            true => "any table".to_owned(),
-            false => lacking.join(", "),
-        };
-        let found = format!("no right to {right} on {named}: {what}");
-        let grant = format!("grant {right} on {database}.* to this user");
-        checks.push(Check::new("rights", outcome, found).advice(grant));
-    }
-    if checks.is_empty() {
-        let found = "select, insert, update and delete on every table";
-        checks.push(Check::new("rights", Outcome::Good, found));
-    }
-    Ok(checks)
+    let tables = tables.into_iter().map(|(name, [select, insert, update])| {
+        let delete = grants.iter().any(|grant| deletes(grant, database, &name));
+        Table { name, has: [select, insert, update, delete] }
+    });
+    let tables: Vec<Table> = tables.collect();
+    Ok(rights::checks(&tables, &format!("{database}.*")))
 }
 
 /// The grants that hold in this session.

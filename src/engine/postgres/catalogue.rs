@@ -6,6 +6,7 @@
 
 use crate::engine::postgres::session::{Server, Session, Stop, quote};
 use crate::engine::postgres::types::Form;
+use crate::engine::wire::words;
 use crate::error::Error;
 use crate::model::table::{Collation, TableName};
 
@@ -245,12 +246,6 @@ pub(super) fn shown(schema: &str, name: &str) -> TableName {
         "public" => TableName::bare(name),
         _ => TableName::bare(format!("{schema}.{name}")),
     }
-}
-
-/// A row's cells; NULL and what is not there are empty.
-pub(super) fn words<const N: usize>(row: Vec<Option<String>>) -> [String; N] {
-    let mut cells = row.into_iter();
-    std::array::from_fn(|_| cells.next().flatten().unwrap_or_default())
 }
 
 async fn columns(

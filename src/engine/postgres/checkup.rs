@@ -2,8 +2,10 @@
 //! with which rights, and what would stop a patch.
 
 use crate::engine::postgres::address::Address;
-use crate::engine::postgres::catalogue::{shown, words};
+use crate::engine::postgres::catalogue::shown;
 use crate::engine::postgres::session::{Server, Session, Stop};
+use crate::engine::rights::{self, Table};
+use crate::engine::wire::words;
 use crate::model::check::{Check, Outcome};
 
 /// Looks a database over.
@@ -53,37 +55,11 @@ async fn rights(session: &mut Session, database: &str) -> Result<Vec<Check>, Sto
             &[],
         )
         .await?;
-    let all = rows.len();
-    let rows: Vec<[String; 6]> = rows.into_iter().map(words).collect();
-    let mut checks = Vec::new();
-    for (at, right) in ["select", "insert", "update", "delete"].into_iter().enumerate() {
-        let lacking: Vec<String> = rows
-            .iter()
-            .filter(|row| row[2 + at] != "true")
-            .map(|row| shown(&row[0], &row[1]).to_string())
-            .collect();
-        if lacking.is_empty() {
-            continue;
-        }
-        let (outcome, what) = match right {
-            "select" => (Outcome::Bad, "can't be read"),
-            "insert" => (Outcome::Warning, "missing rows can't be restored there"),
-            "update" => (Outcome::Warning, "columns can't be patched there"),
-            _ => (Outcome::Warning, "restored rows could not be taken back there"),
-        };
-        let named = match lacking.len() == all {
-            true => "any table".to_owned(),
-            false => lacking.join(", "),
-        };
-        let found = format!("no right to {right} on {named}: {what}");
-        let advice = format!("grant {right} on these tables of {database} to this user");
-        checks.push(Check::new("rights", outcome, found).advice(advice));
-    }
-    if checks.is_empty() && all > 0 {
-        let found = "select, insert, update and delete on every table";
-        checks.push(Check::new("rights", Outcome::Good, found));
-    }
-    Ok(checks)
+    let tables = rows.into_iter().map(words).map(|[schema, name, rights @ ..]: [String; 6]| {
+        Table { name: shown(&schema, &name).to_string(), has: rights.map(|has| has == "true") }
+    });
+    let tables: Vec<Table> = tables.collect();
+    Ok(rights::checks(&tables, &format!("these tables of {database}")))
 }
 
 /// Tables whose rows a patch could not write, or would write with side effects.

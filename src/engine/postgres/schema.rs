@@ -1,7 +1,8 @@
 //! One table as a [`TableSchema`].
 
-use crate::engine::postgres::catalogue::{Table, TableColumn, shown, words};
+use crate::engine::postgres::catalogue::{Table, TableColumn, shown};
 use crate::engine::postgres::session::{Session, Stop, quote};
+use crate::engine::wire::words;
 use crate::error::Error;
 use crate::model::side::Which;
 use crate::model::table::{

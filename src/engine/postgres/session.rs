@@ -1,8 +1,8 @@
 //! One connection to a server, with every setting that changes what values look like or
 //! what a statement does pinned to our own.
 //!
-//! Reading finds nothing by the search path: it is empty, so that no name of the database stands
-//! in for one of `pg_catalog` (CVE-2018-1058). Writing keeps the role's own path, which the
+//! Reading finds names in `pg_catalog` only: that is the search path, so that none of the database
+//! stands in for one of the server's (CVE-2018-1058). Writing keeps the role's own path, which the
 //! database's triggers may need, and names everything with its schema.
 
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Who refers to a table: what goes or changes there would take or change with it.
 
-use crate::engine::postgres::catalogue::{Table, words};
+use crate::engine::postgres::catalogue::Table;
 use crate::engine::postgres::session::{Session, Stop};
+use crate::engine::wire::words;
 
 /// A reference of some table to a parent.
 #[derive(Clone, Debug)]

@@ -4,9 +4,10 @@
 //! rows. It is never lowered: a small distance is walked by `nextval`, as any client does; over
 //! a large one it is set, which leaves the application no way to overtake it meanwhile.
 
-use crate::engine::postgres::catalogue::{Table, words};
+use crate::engine::postgres::catalogue::Table;
 use crate::engine::postgres::failure::{NO_RIGHT, state};
 use crate::engine::postgres::session::{Session, Stop, quote_text};
+use crate::engine::wire::words;
 use crate::error::Error;
 
 /// Numbers that are walked one by one.

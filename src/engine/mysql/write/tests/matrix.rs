@@ -1,8 +1,8 @@
-//! Every type x edge values x (equal, different, restore, undo). The oracle is the server's
-//! own HEX() through its own client.
+//! The matrix of types on MariaDB: the server's own HEX() is the oracle, through its own client.
 
-use super::lab::{Lab, counts};
+use super::lab::{Database, Lab};
 use crate::engine::mysql::types::{Declared, Form};
+use crate::engine::tests::matrix::{self, Types};
 use crate::engine::tests::{Line, is_documented, table as documented};
 
 /// A column's type, and values as SQL.
@@ -77,104 +77,47 @@ const TYPES: &[(&str, &[&str])] = &[
     ("inet4", &["'127.0.0.1'", "'255.255.255.255'"]),
 ];
 
-const ROWS: usize = 9;
+impl Types for Database {
+    const TYPES: &'static [(&'static str, &'static [&'static str])] = TYPES;
+    const PRELUDE: [&'static str; 2] = ["", "set sql_mode = 'ALLOW_INVALID_DATES';"];
 
-fn table() -> String {
-    let columns: Vec<String> =
-        TYPES.iter().enumerate().map(|(at, (kind, _))| format!("c{at} {kind}")).collect();
-    format!("create table t(id int primary key, {});", columns.join(", "))
-}
-
-/// Rows in which each column has its values in turn, from the `first` on; the last is NULL.
-fn rows(first: usize) -> String {
-    let mut sql = "set sql_mode = 'ALLOW_INVALID_DATES';".to_owned();
-    for row in 0..ROWS {
-        let cells: Vec<&str> =
-            TYPES.iter().map(|(_, values)| values[(first + row) % values.len()]).collect();
-        sql.push_str(&format!("insert into t values ({row}, {});", cells.join(", ")));
+    fn value(_: &str, value: &str) -> String {
+        value.to_owned()
     }
-    let nulls = vec!["null"; TYPES.len()].join(", ");
-    sql + &format!("insert into t values ({ROWS}, {nulls});")
+
+    fn differing(lab: &Lab, column: &str) -> u64 {
+        let differs = lab.live.sql(&format!(
+            "select count(*) from t join {}.t b using (id) \
+             where not (hex(concat(t.{column})) <=> hex(concat(b.{column})))",
+            lab.backup.name
+        ));
+        differs.trim().parse().unwrap()
+    }
 }
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_is_equal_to_itself() {
-    let mut lab = Lab::new(&(table() + &rows(0)), "");
-    assert_eq!(lab.diff("t").await, ([0; 4], vec![]));
-    lab.snapshot().await;
-    assert_eq!(lab.diff("t").await, ([0; 4], vec![]));
+    matrix::is_equal::<Database>().await;
 }
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_comes_back_and_is_taken_back() {
-    comes_back(Lab::new(&(table() + &rows(0)), "delete from t;")).await;
+    matrix::comes_back::<Database>(false).await;
 }
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_comes_back_from_a_snapshot() {
-    let mut lab = Lab::new(&(table() + &rows(0)), "delete from t;");
-    lab.snapshot().await;
-    comes_back(lab).await;
-}
-
-async fn comes_back(lab: Lab) {
-    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    let receipt = lab.apply(&plan).await.unwrap();
-    assert_eq!(counts(&receipt), [10, 10, 0, 0], "{receipt:?}");
-    assert!(receipt.verified);
-    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-    let undone = lab.undo(&plan, "bbbbbb").await;
-    assert_eq!(counts(&undone), [10, 10, 0, 0], "{undone:?}");
-    assert_eq!(lab.live.dump("t"), "");
+    matrix::comes_back::<Database>(true).await;
 }
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_is_set_and_set_back() {
-    is_set(different()).await;
+    matrix::is_set::<Database>(false).await;
 }
 
 #[tokio::test]
 async fn t6_t8_t11_t18_t19_t20_every_type_is_set_from_a_snapshot() {
-    let mut lab = different();
-    lab.snapshot().await;
-    is_set(lab).await;
-}
-
-fn different() -> Lab {
-    let lab = Lab::new(&table(), "");
-    lab.backup.sql(&rows(0));
-    lab.live.sql(&rows(1));
-    // A NULL meets values, and values meet a NULL.
-    lab.live.sql(&format!(
-        "update t set id = -1 where id = 0; update t set id = 0 where id = {ROWS};
-         update t set id = {ROWS} where id = -1"
-    ));
-    lab
-}
-
-async fn is_set(lab: Lab) {
-    let was = lab.live.dump("t");
-    let (found, columns) = lab.diff("t").await;
-    assert_eq!(found, [0, 10, 0, 0]);
-    // The server counts with its own bytes.
-    for (at, (kind, _)) in TYPES.iter().enumerate() {
-        let differs = lab.live.sql(&format!(
-            "select count(*) from t join {}.t b using (id) \
-             where not (hex(concat(t.c{at})) <=> hex(concat(b.c{at})))",
-            lab.backup.name
-        ));
-        let ours = columns.iter().find(|(name, _)| *name == format!("c{at}"));
-        assert_eq!(differs.trim(), ours.map_or(0, |(_, n)| *n).to_string(), "{kind}");
-    }
-    let names: Vec<String> = (0..TYPES.len()).map(|at| format!("c{at}")).collect();
-    let columns: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), n.as_str())).collect();
-    let plan = lab.patch("aaaaaa", "t", &columns, None).await.unwrap();
-    let receipt = lab.apply(&plan).await.unwrap();
-    assert_eq!(counts(&receipt), [10, 10, 0, 0], "{receipt:?}");
-    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-    let undone = lab.undo(&plan, "bbbbbb").await;
-    assert_eq!(counts(&undone), [10, 10, 0, 0], "{undone:?}");
-    assert_eq!(lab.live.dump("t"), was);
+    matrix::is_set::<Database>(true).await;
 }
 
 /// What stands beside a carrier that can't say it.
@@ -193,7 +136,7 @@ fn besides(form: Form) -> &'static str {
 
 #[tokio::test]
 async fn the_types_of_the_matrix_are_documented() {
-    let lab = Lab::new(&table(), "");
+    let lab = Lab::new(&matrix::table::<Database>(), "");
     let mount = lab.mount().await;
     let pair = lab.pairs(&mount, &["t"]).await.unwrap().remove(0);
     let declared = lab.live.sql(

@@ -278,6 +278,7 @@ impl<'a> Run<'a> {
                 }
             }
             size.took(here.len(), began.elapsed());
+            tracing::info!(first = next, batches = here.len(), took = ?began.elapsed(), "applied");
             for id in &here {
                 self.progress.advance(self.plan.shape(*id)?.1 as u64);
             }

@@ -5,6 +5,7 @@
 //! come from anyone.
 
 pub mod csv;
+pub mod describe;
 pub mod diff;
 pub mod doctor;
 pub mod gaps;

@@ -5,6 +5,7 @@
 //! <root>/plans/7f3a2c.elsewhere the path of a plan that was saved elsewhere
 //! <root>/last/<hash>.json       the last diff that ran in a folder
 //! <root>/locks/                 the advisory locks of databases that are written
+//! <root>/sql_history            the statements that were typed at the prompt of `sql`
 //! ```
 //!
 //! Plans hold rows, so folders are 0700 and files 0600. Nothing here decides what to
@@ -86,6 +87,12 @@ impl State {
     /// The folder of the locks.
     pub fn locks(&self) -> PathBuf {
         self.root.join("locks")
+    }
+
+    /// The file of the statements that were typed, in a folder that is there.
+    pub fn history(&self) -> Result<PathBuf> {
+        self.make(&self.root)?;
+        Ok(self.root.join("sql_history"))
     }
 
     /// An id that no plan here has, and the file for its plan.
@@ -267,7 +274,7 @@ impl State {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let failed = |e| self.trouble("written", e);
         let folder = path.parent().unwrap_or(&self.root);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        self.make(folder)?;
         let draft = folder.join(format!(".{}", Ulid::new()));
         let mut file = OpenOptions::new()
             .write(true)
@@ -281,6 +288,12 @@ impl State {
             let _ = fs::remove_file(&draft);
         }
         done.map_err(failed)
+    }
+
+    /// Makes a folder of the state that only this user may read.
+    fn make(&self, folder: &Path) -> Result<()> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|e| self.trouble("written", e))
     }
 
     fn trouble(&self, verb: &str, e: io::Error) -> Error {

@@ -1,9 +1,8 @@
 //! What bad input gets: an exit code, an error that names the side, the file or row and a
 //! command to type, and a database that is what it was.
 //!
-//! An expired plan needs another clock: it is covered beside the code, in `apply`'s tests.
-//! As is every failing call while a plan is written or applied, of which a full disk here
-//! is one case through the whole program.
+//! Every failing call while a plan is written or applied is covered beside the code, in
+//! `apply`'s tests; a full disk here is one case through the whole program.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -408,7 +407,9 @@ fn x3_a_plan_applied_twice_writes_nothing() {
     }
     // What was deleted since the operation is not a reason to write again.
     case.sandbox.sqlite("prod.db", "delete from events where id = 10");
-    case.sandbox.run(&format!("apply {plan} --yes"));
+    let run = case.sandbox.run(&format!("apply {plan} --yes --format json")).exits(3);
+    let table = &run.json()["tables"][0];
+    assert_eq!((&table["written"], &table["conflicts"]), (&0.into(), &1.into()), "{table}");
     assert_eq!(case.sandbox.sqlite("prod.db", "select count(*) from events where id = 10"), "0\n");
 }
 
@@ -427,6 +428,28 @@ fn w1_a_plan_for_another_database_is_refused() {
     // Put in the place of the planned one it still is another.
     std::fs::rename(case.path("other.db"), case.path("prod.db")).unwrap();
     case.fails(&format!("apply {plan} --yes"), 5, &["another database"]);
+}
+
+#[test]
+fn an_expired_plan_is_refused() {
+    let case = Case::new();
+    let plan = case.plan();
+    // The program two days later, when no one may remember what the plan was for.
+    let before = case.sides();
+    let program = case.sandbox.command(["apply", &plan, "--yes"]);
+    let mut later = Command::new("faketime");
+    later.args(["-f", "+2d"]).arg(program.get_program()).args(program.get_args());
+    later.current_dir(case.path("")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => later.env(name, value),
+            None => later.env_remove(name),
+        };
+    }
+    let run = Run::of(later.output().expect("tests/run.sh installs faketime")).exits(5);
+    let run = run.complains("expired at").complains("restorekit ");
+    assert!(!run.stdout.contains("RECEIPT") && case.sides() == before, "{run:?}");
+    case.sandbox.run(&format!("apply {plan} --yes")).exits(0);
 }
 
 #[test]
@@ -505,7 +528,7 @@ fn g5_a_full_disk_leaves_live_as_it_was() {
     assert!(gone.is_ok_and(|s| s.success()));
     let (planning, same, applying, kept) = tried.unwrap();
     for (what, run) in [planning, applying] {
-        assert!([2, 4].contains(&run.code), "{what}: {run:?}");
+        assert_eq!(run.code, 2, "{what}: {run:?}");
         assert!(run.stderr.contains("full"), "{what}: {run:?}");
         assert!(run.stderr.contains("restorekit "), "{what}: {run:?}");
         assert!(!run.stdout.contains("RECEIPT"), "{what}: {run:?}");

@@ -68,9 +68,9 @@ impl Sandbox {
         Run::of(self.command(arguments).output().unwrap())
     }
 
-    /// Types a line on a terminal, with programs looked for in `path`, and once `question`
-    /// is seen, `answer`.
-    pub fn typed(&self, path: &str, line: &str, question: &str, answer: &str) -> Run {
+    /// Types a line on a terminal, with programs looked for in `path`, and then each answer
+    /// once its question is seen, which is looked for behind the one before.
+    pub fn typed(&self, path: &str, line: &str, answers: &[(&str, &str)]) -> Run {
         let mut shell = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command"])
             .arg(format!("set -o pipefail; {line}"))
@@ -92,12 +92,16 @@ impl Sandbox {
         let mut keyboard = shell.stdin.take().unwrap();
         let mut seen = Vec::new();
         let mut screen = shell.stdout.take().unwrap();
-        let asked = |seen: &[u8]| String::from_utf8_lossy(seen).contains(question);
         let mut bytes = [0; 4096];
-        let mut answered = false;
+        let mut answers = answers.iter();
+        let mut next = answers.next();
+        let mut behind = 0;
         loop {
-            if !answered && asked(&seen) {
-                answered = true;
+            while let Some((question, answer)) = next
+                && let Some(at) = memchr::memmem::find(&seen[behind..], question.as_bytes())
+            {
+                behind += at + question.len();
+                next = answers.next();
                 keyboard.write_all(answer.as_bytes()).unwrap();
                 keyboard.flush().unwrap();
             }
@@ -109,6 +113,8 @@ impl Sandbox {
         let mut run = Run::of(shell.wait_with_output().unwrap());
         run.stdout = String::from_utf8_lossy(&seen).into_owned();
         drop(keyboard);
+        let never = next.map(|(question, _)| question);
+        assert!(never.is_none(), "{never:?} was never seen:\n{}", run.stdout);
         run
     }
 

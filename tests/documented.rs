@@ -94,7 +94,7 @@ impl Story {
         let line = self.here(line);
         let path = format!("{}:/usr/bin:/bin", self.sandbox.path("bin").display());
         let answer = if line.contains("restorekit snapshots") { "y\r" } else { "prod.db\r" };
-        self.sandbox.typed(&path, &line, "", answer)
+        self.sandbox.typed(&path, &line, &[("", answer)])
     }
 
     /// Types a line that has to do what it says: some difference for what looks for one.

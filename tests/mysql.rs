@@ -103,7 +103,7 @@ fn w2_a_password_that_nothing_gives_is_asked_for_once_and_shown_nowhere() {
     let restore = format!("restorekit restore --live '{url}' --backup '{}' --yes", backup.url());
     let question = format!("Password for {url}:");
     let typed = |password: &str| {
-        let run = sandbox.typed(&path, &restore, &question, &format!("{password}\r"));
+        let run = sandbox.typed(&path, &restore, &[(&question, &format!("{password}\r"))]);
         let all = String::from_utf8_lossy(&all_of(&sandbox, &run)).into_owned();
         assert!(!all.contains(password), "the password was written: {all}");
         run

@@ -20,6 +20,7 @@ need cc build-essential
 need sqlite3 sqlite3
 need script bsdutils
 need openssl openssl
+need faketime faketime
 need mariadb-install-db mariadb-server
 need pg_ctlcluster postgresql
 command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 2; }

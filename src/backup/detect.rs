@@ -125,7 +125,11 @@ pub async fn open_backup(spec: &BackupSpec) -> Result<Arc<dyn Source>> {
 /// Says what a backup that is not packed is, without opening it; see [`recognise`].
 pub async fn find(spec: &BackupSpec) -> Result<Found> {
     let own = spec.clone();
-    blocking(&spec.path, move || recognise(&own)).await
+    let found = blocking(&spec.path, move || recognise(&own)).await?;
+    for why in &found.why {
+        tracing::info!(path = %shown(&spec.path), %why, "the backup is recognised");
+    }
+    Ok(found)
 }
 
 /// Opens what was found.

@@ -14,14 +14,14 @@ use crate::diff::diff;
 use crate::diff::pair::TablePair;
 use crate::diff::spec::Emit;
 use crate::diff::summary::{Summary, summarise};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::change::Change;
 use crate::model::side::{Side, Which};
 use crate::model::summary::{DiffSummary, TableDiff};
-use crate::model::table::Column;
+use crate::model::table::{Column, TableName};
 use crate::report::csv::{Csv, HEADER};
 use crate::report::rows::each;
-use crate::report::text::{count, shell_word};
+use crate::report::text::{count, plural, shell_word};
 use crate::report::{diff as screen, json, sql};
 use crate::select::Predicate;
 
@@ -120,7 +120,13 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
     }
     out.flush()?;
     sides.release().await?;
-    Ok(u8::from(differs))
+    match (pairs.pairs.as_slice(), pairs.skipped.as_slice()) {
+        ([], [(table, why), ..]) => Err(Error::usage(format!("{table} was not compared: {why}"))
+            .hint(
+                "name columns both sides have; a table without a key needs restorekit diff --key COLS",
+            )),
+        _ => Ok(u8::from(differs)),
+    }
 }
 
 /// A predicate of one table, and the kinds of changes that it can judge.
@@ -128,11 +134,13 @@ struct Judge {
     predicate: Option<Predicate>,
     emit: Emit,
     needs: Side<Vec<Column>>,
+    unjudged: u64,
 }
 
 impl Judge {
     fn new(context: &Context, pair: &TablePair, selection: &Selection) -> Result<Self> {
-        let mut judge = Self { predicate: None, emit: Emit::ALL, needs: Side::default() };
+        let mut judge =
+            Self { predicate: None, emit: Emit::ALL, needs: Side::default(), unjudged: 0 };
         let Some(sql) = &selection.predicate else { return Ok(judge) };
         let schema = Side { backup: &*pair.schema.backup, live: &*pair.schema.live };
         let predicate = Predicate::parse(sql, schema)?;
@@ -164,14 +172,19 @@ impl Judge {
         Ok(judge)
     }
 
-    fn select(&self, context: &Context, batch: RecordBatch) -> Result<RecordBatch> {
+    fn select(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         let Some(predicate) = &self.predicate else { return Ok(batch) };
         let selection = predicate.evaluate(&batch)?;
-        if selection.unevaluated > 0 {
-            let n = count(selection.unevaluated);
-            context.terminal.warn(&format!("--where could not judge {n} rows: left out"));
-        }
+        self.unjudged += selection.unevaluated;
         Ok(filter_record_batch(&batch, &selection.mask)?)
+    }
+
+    /// Tells of rows that were left out unjudged.
+    fn tell(&self, context: &Context, table: &TableName) {
+        if self.unjudged > 0 {
+            let rows = plural(self.unjudged, "row");
+            context.terminal.warn(&format!("{table}: --where could not judge {rows}: left out"));
+        }
     }
 }
 
@@ -195,7 +208,7 @@ async fn summary(
     if selection.predicate.is_none() {
         return summarise(&sides.mount, pair, context.terminal.progress()).await;
     }
-    let judge = Judge::new(context, pair, selection)?;
+    let mut judge = Judge::new(context, pair, selection)?;
     let mut request = pair.request();
     join(&mut request.carry.backup, &judge.needs.backup);
     join(&mut request.carry.live, &judge.needs.live);
@@ -204,8 +217,9 @@ async fn summary(
     let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
     let mut summary = Summary::new(changes.spec().clone());
     while let Some(batch) = changes.next().await? {
-        summary.add(&judge.select(context, batch)?)?;
+        summary.add(&judge.select(batch)?)?;
     }
+    judge.tell(context, &pair.table.live);
     let mut counts = changes.counts();
     let seen = summary.seen();
     (counts.missing, counts.changed, counts.extra) = (seen.missing, seen.changed, seen.extra);
@@ -248,7 +262,7 @@ impl Rows<'_> {
         pair: &TablePair,
         selection: &Selection,
     ) -> Result<bool> {
-        let judge = Judge::new(context, pair, selection)?;
+        let mut judge = Judge::new(context, pair, selection)?;
         let mut request = pair.request();
         // The whole row, columns that are not compared too.
         let all: Vec<Column> = pair.common().cloned().collect();
@@ -269,7 +283,7 @@ impl Rows<'_> {
         while left > 0
             && let Some(batch) = changes.next().await?
         {
-            let batch = judge.select(context, batch)?;
+            let batch = judge.select(batch)?;
             let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
             left -= rows as u64;
             any |= rows > 0;
@@ -281,10 +295,11 @@ impl Rows<'_> {
             })?;
         }
         let counts = changes.counts();
+        let table = &pair.table.live;
+        judge.tell(context, table);
         let odd = counts.unkeyable.backup + counts.unkeyable.live;
         if odd > 0 {
-            let table = &pair.table.live;
-            context.terminal.warn(&format!("{table}: {} rows have no usable key", count(odd)));
+            context.terminal.warn(&format!("{table}: {} without a usable key", plural(odd, "row")));
         }
         Ok(any || odd > 0)
     }

@@ -1,6 +1,9 @@
 //! `restorekit sql`: read-only SQL over both sides; one statement, a file, or a prompt.
 
-use std::io::{self, BufRead, Write};
+mod editor;
+mod prompt;
+
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -8,7 +11,8 @@ use futures::TryStreamExt;
 
 use crate::cli::args::{RowsFormat, Sides};
 use crate::cli::sides::open_sides;
-use crate::cli::{Context, block_on, failure};
+use crate::cli::sql::prompt::prompt;
+use crate::cli::{Context, block_on};
 use crate::diff::sql::Sql;
 use crate::error::{Error, Result};
 use crate::report::csv::Csv;
@@ -64,7 +68,7 @@ async fn query(context: &Context, args: &SqlArgs) -> Result<u8> {
     let mut out = context.terminal.output(args.output.as_deref())?;
     match text {
         Some(text) => statements(context, args, &session, &text, &mut out).await?,
-        None => prompt(context, args, &session, &mut out).await?,
+        None => prompt(context, args, &sides.mount, &session, &mut out).await?,
     }
     out.flush()?;
     sides.release().await?;
@@ -120,52 +124,4 @@ async fn statements(
     }
     out.flush()?;
     Ok(())
-}
-
-/// Reads statements, each up to a semicolon, and runs them; an error is told and the next
-/// one is asked for.
-async fn prompt(
-    context: &Context,
-    args: &SqlArgs,
-    session: &Sql,
-    out: &mut Box<dyn Write + Send>,
-) -> Result<()> {
-    let say = |text: &str| {
-        let mut err = io::stderr().lock();
-        // Without a prompt one can still type.
-        let _ = write!(err, "{text}").and_then(|()| err.flush());
-    };
-    context.terminal.say(
-        "live.<table>, backup.<table> and diff('<table>') are there to be read.\n\
-         End a statement with a semicolon; leave with Ctrl-D.",
-    );
-    let mut text = String::new();
-    loop {
-        say(if text.is_empty() { "sql> " } else { "...> " });
-        // On a thread of its own, so that Ctrl-C is heard.
-        let typed = tokio::task::spawn_blocking(|| io::stdin().lock().lines().next());
-        let typed = typed.await.map_err(|e| Error::failed("no line could be read").because(e))?;
-        let Some(line) = typed.transpose()? else {
-            say("\n");
-            return Ok(());
-        };
-        if text.is_empty() && matches!(line.trim(), "" | "exit" | "quit" | ".quit" | "\\q") {
-            if line.trim().is_empty() {
-                continue;
-            }
-            return Ok(());
-        }
-        text.push_str(&line);
-        text.push('\n');
-        if !line.trim_end().ends_with(';') {
-            continue;
-        }
-        if let Err(e) = statements(context, args, session, &text, out).await {
-            if failure::is_broken_pipe(&e) {
-                return Err(e);
-            }
-            context.terminal.line(failure::lines(&e, context.terminal.err).trim_end());
-        }
-        text.clear();
-    }
 }

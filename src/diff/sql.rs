@@ -23,6 +23,8 @@ use datafusion::logical_expr::GetFieldAccess;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::diff::planner::RowDiffQueryPlanner;
 use crate::diff::sql::function::DiffFunction;
@@ -67,8 +69,17 @@ impl Sql {
         statements.into_iter().map(|statement| self.readable(statement)).collect()
     }
 
+    /// True when a text ends where a statement does: at a semicolon that stands in no
+    /// string, quoted name or comment.
+    pub fn is_complete(text: &str) -> bool {
+        let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return false };
+        let last = tokens.iter().rfind(|token| !matches!(token, Token::Whitespace(_)));
+        matches!(last, Some(Token::SemiColon))
+    }
+
     /// Runs one of [`Sql::parse`]'s statements. Rows are read as the stream is.
     pub async fn run(&self, statement: Statement) -> Result<SendableRecordBatchStream> {
+        tracing::info!(%statement, "a query begins");
         let plan = self.context.state().statement_to_plan(statement).await.map_err(wrong)?;
         let read_only = SQLOptions::new()
             .with_allow_ddl(false)

@@ -175,6 +175,11 @@ impl ExecutionPlan for SourceScanExec {
             .cloned()
             .ok_or_else(|| Error::failed(format!("there is no key range {partition}")))?;
         let bounds = Bounds::of(&spec, &range);
+        tracing::debug!(
+            side = %spec.which, table = %spec.table, partition, ?range, filter = ?spec.filter,
+            columns = ?spec.columns.iter().map(|c| &c.name).collect::<Vec<_>>(),
+            "a scan begins"
+        );
         let stream = self.source.scan(Scan {
             table: spec.table.clone(),
             columns: spec.columns.clone(),

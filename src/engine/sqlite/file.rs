@@ -23,6 +23,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::error::{Error, Result};
 use crate::model::origin::Identity;
@@ -80,9 +81,8 @@ impl DatabaseFile {
         }
     }
 
-    /// Device and inode.
-    pub(crate) fn inode(&self) -> (u64, u64) {
-        (self.metadata.dev(), self.metadata.ino())
+    fn inode(&self) -> Inode {
+        Inode::of(&self.metadata)
     }
 
     /// The file beside it with this suffix: `-wal`, `-journal`.
@@ -343,7 +343,7 @@ fn distance(a: &str, b: &str) -> usize {
 pub(crate) fn first_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let metadata = std::fs::metadata(path)?;
-    let inode = (metadata.dev(), metadata.ino());
+    let inode = Inode::of(&metadata);
     if open.as_ref().and_then(|open| open.get(&inode)).is_some_and(|count| *count > 0) {
         return Ok(b"SQLite format 3\0".to_vec());
     }
@@ -352,13 +352,28 @@ pub(crate) fn first_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-static OPEN: Mutex<Option<HashMap<(u64, u64), usize>>> = Mutex::new(None);
+/// A file under any of its names. The number of a file that was deleted is given to another
+/// one, which was born later; where a file system does not tell, it is the number alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Inode {
+    dev: u64,
+    ino: u64,
+    born: Option<SystemTime>,
+}
+
+impl Inode {
+    fn of(metadata: &Metadata) -> Self {
+        Self { dev: metadata.dev(), ino: metadata.ino(), born: metadata.created().ok() }
+    }
+}
+
+static OPEN: Mutex<Option<HashMap<Inode, usize>>> = Mutex::new(None);
 
 /// Says that this process is about to connect to a file, or is connected. It ends with
 /// [`Held::end`] after the connections are closed; merely dropped it holds on, since a
 /// connection may then be closing still.
 #[derive(Debug)]
-pub(crate) struct Held((u64, u64));
+pub(crate) struct Held(Inode);
 
 impl Held {
     /// Runs `check`, which may open the file, unless this process has it open already, and
@@ -379,6 +394,27 @@ impl Held {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_or_insert_default().get_mut(&self.0) {
             *count = count.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn w7_a_file_that_takes_the_number_of_a_held_and_deleted_database_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        std::fs::write(&path, "in place of a database").unwrap();
+        let file = DatabaseFile::find(path.to_str().unwrap(), Which::Live).unwrap();
+        let _held = Held::after(&file, || Ok(())).unwrap();
+        assert_eq!(first_bytes(&path, 16).unwrap(), b"SQLite format 3\0");
+        std::fs::remove_file(&path).unwrap();
+        for n in 0..100 {
+            let path = folder.path().join(n.to_string());
+            std::fs::write(&path, "{}").unwrap();
+            assert_eq!(first_bytes(&path, 16).unwrap(), b"{}", "file {n}");
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::model::side::{Side, Which};
 use crate::model::summary::GapReport;
 use crate::model::table::{Carrier, Column, TableName};
 use crate::mount::Mount;
+use crate::mount::order::usable_splits;
 use crate::progress::Progress;
 use crate::source::{KeyRange, Scan, Source};
 
@@ -41,8 +42,8 @@ pub async fn gaps(
     }
     progress.start(&format!("reading the keys of {}", table.live), None);
     let (live, backup) = futures::try_join!(
-        present(mount.source(Which::Live).as_ref(), table.get(Which::Live), key, progress),
-        present(mount.source(Which::Backup).as_ref(), table.get(Which::Backup), key, progress),
+        present(mount, Which::Live, table, key, progress),
+        present(mount, Which::Backup, table, key, progress),
     )?;
     progress.finish();
     Ok(report(table.live.to_string(), key.name.clone(), &live, &backup))
@@ -78,21 +79,41 @@ fn too_large(table: &TableName, key: &Column) -> Error {
     Error::failed(format!("gaps are counted up to 2^63, but {table}.{key} holds a larger number"))
 }
 
-/// The integers that a side holds in the key column. Rows without an integer there are
-/// left out.
+/// The integers that a side holds in the key column, read in several key ranges at once.
+/// Rows without an integer there are left out.
 async fn present(
-    source: &dyn Source,
-    table: &TableName,
+    mount: &Mount,
+    which: Which,
+    table: &Side<TableName>,
     key: &Column,
     progress: &dyn Progress,
 ) -> Result<Runs> {
+    let (source, table) = (mount.source(which).as_ref(), table.get(which));
+    let survey = source.survey(table, std::slice::from_ref(key), mount.parallelism()).await?;
+    let ranges = match survey.ordered {
+        true => KeyRange::between(&usable_splits(key, survey.splits)),
+        false => vec![KeyRange::default()],
+    };
+    let read = |range| in_range(source, table, key, range, survey.ordered, progress);
+    let parts = futures::future::try_join_all(ranges.into_iter().map(read)).await?;
+    Ok(parts.iter().fold(Runs::default(), |all, part| all.with(part)))
+}
+
+/// The integers of one key range.
+async fn in_range(
+    source: &dyn Source,
+    table: &TableName,
+    key: &Column,
+    range: KeyRange,
+    ordered: bool,
+    progress: &dyn Progress,
+) -> Result<Runs> {
     let columns = vec![key.clone()];
-    let survey = source.survey(table, &columns, 1).await?;
     let mut stream = source.scan(Scan {
         table: table.clone(),
         columns: columns.clone(),
         key: columns,
-        range: KeyRange::default(),
+        range,
         filter: None,
     })?;
     let mut runs = Runs::default();
@@ -102,7 +123,7 @@ async fn present(
         let ids = cast_with_options(batch.column(0), &DataType::Int64, &STRICT)
             .map_err(|e| too_large(table, key).because(e))?;
         let ids = ids.as_primitive::<Int64Type>();
-        if !survey.ordered {
+        if !ordered {
             unsorted.extend(ids.iter().flatten());
         } else if ids.null_count() == 0 {
             ids.values().iter().for_each(|id| runs.push(*id));

@@ -52,6 +52,7 @@ impl Sandbox {
             command.env_remove(name);
         }
         command
+            .env("TZ", "UTC")
             .env("HOME", self.path("home"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CONFIG_HOME", self.path("config"));
@@ -66,6 +67,21 @@ impl Sandbox {
     /// Runs the program with these arguments.
     pub fn run_all<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         Run::of(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs the program with these arguments as if it were that time, UTC.
+    pub fn at<S: AsRef<OsStr>>(&self, time: &str, arguments: impl IntoIterator<Item = S>) -> Run {
+        let program = self.command(arguments);
+        let mut then = Command::new("faketime");
+        then.args(["-f", &format!("@{time}")]).arg(program.get_program()).args(program.get_args());
+        then.current_dir(self.path("")).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => then.env(name, value),
+                None => then.env_remove(name),
+            };
+        }
+        Run::of(then.output().expect("tests/run.sh installs faketime"))
     }
 
     /// Types a line on a terminal, with programs looked for in `path`, and then each answer

@@ -181,6 +181,41 @@ fn config_and_profile_give_what_no_flag_does_and_the_screen_names_them() {
 }
 
 #[test]
+fn as_of_takes_the_snapshot_of_that_time_and_doubts_a_renamed_one() {
+    let sandbox = Sandbox::new();
+    for (day, rows) in [("2026-03-01 06:00:00", 3), ("2026-03-02 06:00:00", 5)] {
+        let table = "create table if not exists t (id integer primary key, v text);";
+        let row = format!("insert into t (v) select value from generate_series(1, {rows})");
+        sandbox.sqlite("prod.db", &format!("{table} delete from t; {row}"));
+        let taken = sandbox.at(day, ["snapshot", "--live", "prod.db", "--out", "snaps"]);
+        taken.exits(0);
+    }
+    sandbox.sqlite("prod.db", "delete from t");
+    let missing = |flags: &[&str]| {
+        let sides = ["diff", "--live", "prod.db", "--backup", "snaps", "--format", "json"];
+        let run = sandbox.run_all(sides.iter().chain(flags)).exits(1);
+        (run.json()["tables"][0]["missing"].as_u64().unwrap(), run.stderr)
+    };
+    assert_eq!(missing(&[]).0, 5);
+    assert_eq!(missing(&["--as-of", "2026-03-02"]).0, 3);
+    assert_eq!(missing(&["--as-of", "2026-03-02 06:01:00"]).0, 5);
+    assert_eq!(missing(&["--as-of", "2026-03-02T05:59"]).0, 3);
+    let run = |flags: &str| sandbox.run(&format!("diff --live prod.db --backup snaps{flags}"));
+    run(" --as-of 2026-02-28").exits(2).complains("2026-03-01T06:00:00");
+    run("@latest --as-of 2026-03-02").exits(2).complains("@latest");
+    run(" --as-of yesterday").exits(2).complains("2026-03-01 12:00");
+
+    // A folder whose name tells another time than its manifest.
+    let folders = std::fs::read_dir(sandbox.path("snaps")).unwrap();
+    let first = folders.map(|f| f.unwrap().path()).min().unwrap();
+    let name = first.file_name().unwrap().to_str().unwrap().replace("20260301", "20260228");
+    std::fs::rename(&first, first.with_file_name(name)).unwrap();
+    let (rows, stderr) = missing(&["--as-of", "2026-03-02"]);
+    assert_eq!(rows, 3, "the manifest's time holds");
+    assert!(stderr.contains("was it renamed?"), "{stderr}");
+}
+
+#[test]
 fn color_is_for_terminals_unless_asked_for() {
     let sandbox = orders();
     let diff = format!("diff {SIDES}");

@@ -83,7 +83,7 @@ impl Case {
         Mount::new(sources, 2).await.unwrap()
     }
 
-    async fn draft(&self, ask: &Ask) -> Draft {
+    async fn draft(&self, mount: &Mount, ask: &Ask) -> Draft {
         let number = self.plans.get();
         self.plans.set(number + 1);
         let path = self.sandbox.path(format!("plan{number}"));
@@ -97,7 +97,7 @@ impl Case {
             lifetime: Duration::days(1),
             now: Local::now(),
         };
-        Draft::new(PlanWriter::create(&path).await.unwrap(), options)
+        Draft::new(mount, PlanWriter::create(&path).await.unwrap(), options)
     }
 
     async fn pairs(mount: &Mount, ask: &Ask) -> Result<Vec<TablePair>> {
@@ -147,7 +147,7 @@ impl Case {
             Wanted { pair, predicate }
         });
         let wanted = wanted.collect();
-        let mut draft = self.draft(ask).await;
+        let mut draft = self.draft(&mount, ask).await;
         plan_restore(&mount, wanted, &all, options, &mut draft, silent()).await?;
         Self::finish(draft, &mount).await
     }
@@ -155,7 +155,7 @@ impl Case {
     async fn patch(&self, ask: &Ask, options: &PatchOptions) -> Result<PlanFile> {
         let mount = self.mount("backup.db").await;
         let pair = Self::pairs(&mount, ask).await?.remove(0);
-        let mut draft = self.draft(ask).await;
+        let mut draft = self.draft(&mount, ask).await;
         plan_patch(&mount, &pair, None, options, &mut draft, silent()).await?;
         Self::finish(draft, &mount).await
     }

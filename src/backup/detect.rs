@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! restorekit.json                                 a snapshot of ours
-//! folders with restorekit.json below              snapshots of ours: the newest, or latest~N
+//! folders with restorekit.json below              snapshots of ours: the newest, or picked
 //! "SQLite format 3\0" at the start                a SQLite file
 //! a dump's head, PGDMP, toc.dat, @.json, metadata  an SQL dump (`dump::signs`)
-//! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or latest~N
+//! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or picked
 //! <table>.parquet, .jsonl, .json, .csv            loose files
 //! ```
 //!
@@ -38,7 +38,7 @@ use crate::model::table::TableName;
 use crate::registry;
 use crate::source::Source;
 
-pub use crate::backup::detect::spec::BackupSpec;
+pub use crate::backup::detect::spec::{BackupSpec, Pick};
 
 /// What a path turned out to be.
 #[derive(Clone, Debug)]
@@ -228,9 +228,9 @@ pub fn recognise(spec: &BackupSpec) -> Result<Found> {
             let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
             return recognise(&BackupSpec { path: folder, ..spec.clone() });
         }
-        if spec.latest.is_some() {
+        if let Some(pick) = spec.pick {
             return Err(Error::usage(format!(
-                "{} is one file; @latest picks from a folder of backups",
+                "{} is one file; {pick} picks from a folder of backups",
                 path.display()
             )));
         }
@@ -352,9 +352,9 @@ impl Answer {
         let why = vec![format!("it is {}", self.sign(&spec.path))];
         let many =
             matches!(self, Answer::Snapshots(_) | Answer::Database(_) | Answer::Databases(_));
-        if spec.latest.is_some() && !many {
+        if let Some(pick) = spec.pick.filter(|_| !many) {
             return Err(Error::usage(format!(
-                "{} is one backup; @latest picks from a folder of backups",
+                "{} is one backup; {pick} picks from a folder of backups",
                 spec.path.display()
             )));
         }
@@ -400,7 +400,7 @@ impl Answer {
 const TAKE: &str = "dated folder of tables";
 const LOOSE: &str = "folder of tables";
 
-/// The newest of our snapshots of one database, or the one that `latest` says.
+/// The newest of our snapshots of one database, or the one that is picked.
 fn snapshots(spec: &BackupSpec, folders: Vec<PathBuf>, why: Vec<String>) -> Result<Found> {
     let mut warnings = Vec::new();
     let mut databases: Vec<(String, Vec<Snapshot>)> = Vec::new();
@@ -426,40 +426,50 @@ fn snapshots(spec: &BackupSpec, folders: Vec<PathBuf>, why: Vec<String>) -> Resu
     databases.sort_by(|a, b| a.0.cmp(&b.0));
     let mut snapshots = pick(spec, databases, "databases", &mut warnings)?;
     snapshots.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.folder.cmp(&a.folder)));
-    let older = snapshots.iter().map(|s| s.folder.clone()).collect();
-    let (chosen, older) = nth(spec, snapshots, older)?;
+    let (chosen, older) = picked(spec, snapshots, |s| (s.taken_at, &s.folder))?;
     Ok(Found { layout: Layout::Snapshot(Box::new(chosen)), why, warnings, older })
 }
 
-/// The newest take of a database, or the one that `latest` says.
+/// The newest take of a database, or the one that is picked.
 fn dated(
     spec: &BackupSpec,
     takes: Vec<Take>,
     why: Vec<String>,
     warnings: Vec<String>,
 ) -> Result<Found> {
-    let older = takes.iter().map(|t| t.folder.clone()).collect();
-    let (take, older) = nth(spec, takes, older)?;
+    let (take, older) = picked(spec, takes, |t| (t.taken_at, &t.folder))?;
     let mut found = tables(take.tables()?, TAKE, take.folder, Some(take.taken_at), why)?;
     found.warnings.splice(0..0, warnings);
     found.older = older;
     Ok(found)
 }
 
-fn nth<T>(
+/// The one that is picked of several, the newest first, and the folders of the older ones.
+fn picked<T>(
     spec: &BackupSpec,
     mut all: Vec<T>,
-    mut paths: Vec<PathBuf>,
+    of: impl Fn(&T) -> (DateTime<FixedOffset>, &PathBuf),
 ) -> Result<(T, Vec<PathBuf>)> {
-    let back = spec.latest.unwrap_or(0);
-    if back >= all.len() {
-        return Err(Error::usage(format!(
-            "{} holds {} backups; @latest~{back} is one too far back",
-            spec.path.display(),
-            all.len()
-        )));
-    }
-    Ok((all.swap_remove(back), paths.split_off(back + 1)))
+    let path = spec.path.display();
+    let index = match spec.pick {
+        None => 0,
+        Some(Pick::Back(back)) if back < all.len() => back,
+        Some(pick @ Pick::Back(_)) => {
+            let n = all.len();
+            return Err(Error::usage(format!("{path} holds {n} backups; {pick} is too far back")));
+        }
+        Some(Pick::AsOf(moment)) => {
+            let taken = |one: &T| of(one).0;
+            all.iter().position(|one| taken(one) <= moment).ok_or_else(|| {
+                let oldest = all.last().map_or_else(String::new, |one| taken(one).to_rfc3339());
+                let moment = moment.to_rfc3339();
+                Error::usage(format!("{path} holds no backup as old as {moment}"))
+                    .hint(format!("the oldest was taken at {oldest}"))
+            })?
+        }
+    };
+    let older = all[index + 1..].iter().map(|one| of(one).1.clone()).collect();
+    Ok((all.swap_remove(index), older))
 }
 
 fn tables(

@@ -34,7 +34,7 @@ use crate::model::table::{Carrier, Column, TableName, TableSchema};
 use crate::model::value::EXACT;
 
 /// Rows of a batch, unless they are so wide that fewer fill it.
-const BATCH_ROWS: usize = 8192;
+const BATCH_ROWS: usize = 4096;
 
 /// The size that a batch of wide rows aims at.
 const BATCH_BYTES: u64 = 32 << 20;

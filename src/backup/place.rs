@@ -316,7 +316,7 @@ fn is_tar(head: &[u8]) -> bool {
 /// What is meant by the tree that a tar held: itself where it is a backup, else what is alone in it.
 fn inner(spec: &BackupSpec, mut path: PathBuf) -> PathBuf {
     while path.is_dir() {
-        let here = BackupSpec { path: path.clone(), member: None, latest: None, ..spec.clone() };
+        let here = BackupSpec { path: path.clone(), member: None, pick: None, ..spec.clone() };
         if detect::recognise(&here).is_ok() {
             break;
         }

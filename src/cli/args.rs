@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, NaiveTime};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli;
@@ -151,6 +152,10 @@ pub struct Opening {
     /// Let a table of a compressed backup expand to so many bytes
     #[arg(long, value_name = "N")]
     pub max_expanded_bytes: Option<u64>,
+    /// Of several snapshots take the newest that is not newer than this: RFC 3339, or a date or
+    /// date and time of this machine's zone
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub as_of: Option<DateTime<FixedOffset>>,
     /// Open an age-encrypted backup with the identities in this file
     #[arg(long, value_name = "FILE")]
     pub age_identity: Option<PathBuf>,
@@ -208,6 +213,22 @@ pub struct Pacing {
     /// Ask this replica of live how far it is behind (repeatable)
     #[arg(long, value_name = "URL", requires = "max_lag")]
     pub replica: Vec<String>,
+}
+
+/// A moment as a person writes it. One without a zone is this machine's; a date is its first
+/// moment; of an hour that comes twice, when clocks are put back, the first is meant.
+fn moment(text: &str) -> Result<DateTime<FixedOffset>, String> {
+    if let Ok(moment) = DateTime::parse_from_rfc3339(text) {
+        return Ok(moment);
+    }
+    let local =
+        ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+            .or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(NaiveTime::MIN)))
+            .ok_or("write it as 2026-03-01, '2026-03-01 12:00' or 2026-03-01T12:00:00Z")?;
+    let moment = local.and_local_timezone(Local).earliest();
+    Ok(moment.ok_or("this zone's clocks were put forward over that time")?.fixed_offset())
 }
 
 /// A screen or a document.

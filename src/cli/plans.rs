@@ -80,7 +80,7 @@ pub async fn draft(
         lifetime: lifetime(),
         now: Local::now(),
     };
-    let draft = Draft::new(PlanWriter::create(&path).await?, options);
+    let draft = Draft::new(&sides.mount, PlanWriter::create(&path).await?, options);
     Ok(if served && writing.batch_size.is_none() { draft.adapting() } else { draft })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 
-use crate::backup::detect::{BackupSpec, open_backup};
+use crate::backup::detect::{BackupSpec, Pick, open_backup};
 use crate::backup::place::{Unlock, Variables};
 use crate::cli::args::{Opening, Sides};
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
@@ -18,6 +18,7 @@ use crate::mount::{Mount, find_table};
 use crate::registry::{self, Location, default_parallelism};
 use crate::report::sides::Provenance;
 use crate::report::text::shell_word;
+use crate::snapshot::list;
 use crate::source::Source;
 use crate::state::LastDiff;
 
@@ -95,8 +96,16 @@ pub fn backup_spec(location: &str, live: Option<&str>, opening: &Opening) -> Res
         },
         false => BackupSpec::parse(location)?,
     };
+    let pick = match (spec.pick, opening.as_of) {
+        (Some(pick), Some(_)) => {
+            return Err(Error::usage(format!("{location} says {pick}, and --as-of another"))
+                .hint("leave one of them out"));
+        }
+        (pick, as_of) => pick.or(as_of.map(Pick::AsOf)),
+    };
     let max_expanded_bytes = opening.max_expanded_bytes;
     Ok(BackupSpec {
+        pick,
         database,
         parallelism,
         max_expanded_bytes,
@@ -145,7 +154,12 @@ pub async fn open_spec(
     spec: BackupSpec,
 ) -> Result<Arc<dyn Source>> {
     if !registry::is_server(location) {
-        return open_backup(&spec).await;
+        let source = open_backup(&spec).await?;
+        let snapshot = list::look(Path::new(&source.origin().location));
+        for doubt in snapshot.iter().flat_map(|snapshot| &snapshot.warnings) {
+            context.terminal.warn(&format!("backup: {doubt}"));
+        }
+        return Ok(source);
     }
     let open = async |location: &str| {
         open_backup(&BackupSpec { path: location.into(), ..spec.clone() }).await

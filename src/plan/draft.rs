@@ -1,6 +1,9 @@
 //! A plan in the making: batches go to the plan file as they come, the head at the end.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Duration, Local, SecondsFormat};
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
@@ -41,13 +44,18 @@ pub struct Draft {
     next_batch: u64,
     rows: u64,
     adapts: bool,
+    /// The backup's digest, which reads all of it while the plan is made.
+    digest: JoinSet<Result<Option<String>>>,
 }
 
 impl Draft {
-    /// An empty plan that goes to `writer`.
-    pub fn new(writer: PlanWriter, options: DraftOptions) -> Self {
+    /// An empty plan from the sides of `mount` that goes to `writer`.
+    pub fn new(mount: &Mount, writer: PlanWriter, options: DraftOptions) -> Self {
+        let mut digest = JoinSet::new();
+        let backup = Arc::clone(mount.source(Which::Backup));
+        digest.spawn(async move { backup.digest().await });
         let tables = Vec::new();
-        Self { writer, options, tables, next_batch: 0, rows: 0, adapts: false }
+        Self { writer, options, tables, next_batch: 0, rows: 0, adapts: false, digest }
     }
 
     /// Lets a transaction hold as many batches as half a second does; without it a batch is
@@ -101,7 +109,12 @@ impl Draft {
     }
 
     /// Makes the plan durable, bound to what `mount` has on both sides.
-    pub async fn finish(self, mount: &Mount) -> Result<PlanFile> {
+    pub async fn finish(mut self, mount: &Mount) -> Result<PlanFile> {
+        let mut binding = binding(mount, &self.tables).await?;
+        if let Some(digest) = self.digest.join_next().await {
+            let ended = |e| Error::failed("the backup could not be digested").because(e);
+            binding.backup_digest = digest.map_err(ended)??;
+        }
         let time = |t: DateTime<Local>| t.to_rfc3339_opts(SecondsFormat::Secs, false);
         let o = self.options;
         let header = PlanHeader {
@@ -111,7 +124,7 @@ impl Draft {
             undoes: None,
             created_at: time(o.now),
             expires_at: time(o.now + o.lifetime),
-            binding: binding(mount, &self.tables).await?,
+            binding,
             atomic: o.atomic,
             adapts: self.adapts,
             tables: self.tables,
@@ -120,14 +133,14 @@ impl Draft {
     }
 }
 
-/// What a plan made from these sides is bound to.
+/// What a plan made from these sides is bound to, but for the backup's digest.
 async fn binding(mount: &Mount, tables: &[TablePlan]) -> Result<Binding> {
     let (live, backup) = (mount.source(Which::Live), mount.source(Which::Backup));
     Ok(Binding {
         target: target(mount)?,
         live: live.origin().clone(),
         backup: Some(backup.origin().clone()),
-        backup_digest: backup.digest().await?,
+        backup_digest: None,
         witnesses: witnesses(mount, tables).await?,
         tool: env!("CARGO_PKG_VERSION").into(),
     })

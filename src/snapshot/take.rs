@@ -25,7 +25,7 @@ use crate::snapshot::place;
 use crate::source::{KeyRange, Scan, Source};
 
 /// Batches that are read ahead of the encoding.
-const READ_AHEAD: usize = 4;
+const READ_AHEAD: usize = 8;
 
 /// What to take, and where to.
 #[derive(Clone, Debug)]

@@ -1,8 +1,11 @@
 //! A backup as the user names it.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use chrono::{DateTime, FixedOffset};
 
 use crate::backup::place::{Mirror, Unlock, Variables, is_remote};
 use crate::backup::text::Limits;
@@ -22,8 +25,8 @@ pub struct BackupSpec {
     pub stores: Variables,
     /// What was not brought from its store, and is read there.
     pub mirror: Option<Arc<Mirror>>,
-    /// Which of several: 0 is the newest, 1 the one before; `None` when not said.
-    pub latest: Option<usize>,
+    /// Which of several; `None` when not said: the newest.
+    pub pick: Option<Pick>,
     /// The live database's name, which picks one of several databases.
     pub database: Option<String>,
     /// The tables that will be read, where they are known: a dump is then read once for all
@@ -33,6 +36,25 @@ pub struct BackupSpec {
     pub parallelism: usize,
     /// What one table may expand to, where the user raised it.
     pub max_expanded_bytes: Option<u64>,
+}
+
+/// Which of the backups in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// So many before the newest.
+    Back(usize),
+    /// The newest of those taken at this moment or before it.
+    AsOf(DateTime<FixedOffset>),
+}
+
+impl fmt::Display for Pick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Back(0) => f.write_str("@latest"),
+            Self::Back(back) => write!(f, "@latest~{back}"),
+            Self::AsOf(moment) => write!(f, "--as-of {}", moment.to_rfc3339()),
+        }
+    }
 }
 
 impl BackupSpec {
@@ -50,7 +72,7 @@ impl BackupSpec {
                     .hint("write @latest, or @latest~1 for the one before it")
             })?,
         };
-        Ok(Self { latest: Some(back), ..Self::of_path(path) })
+        Ok(Self { pick: Some(Pick::Back(back)), ..Self::of_path(path) })
     }
 
     /// A path, behind which the member of a tar may stand: `!` and its name.

@@ -170,7 +170,7 @@ async fn folder(
         }
     }
     let path = found.layout.location().to_owned();
-    Ok(BackupSpec { path, latest: None, mirror: Some(Arc::new(mirror)), ..spec.clone() })
+    Ok(BackupSpec { path, pick: None, mirror: Some(Arc::new(mirror)), ..spec.clone() })
 }
 
 fn is_wanted(spec: &BackupSpec, table: &str) -> bool {

@@ -3,7 +3,7 @@
 use arrow::array::Int64Array;
 
 use super::*;
-use crate::backup::detect::{Layout, find};
+use crate::backup::detect::{Layout, Pick, find};
 use crate::error::{Error, Kind};
 
 fn parquet(path: PathBuf) {
@@ -36,7 +36,7 @@ async fn dated_takes_give_the_newest_and_parquet() {
     assert!(found.layout.location().ends_with("20240530060000"));
     assert!(found.why[0].contains("dated takes"), "{:?}", found.why);
     assert_eq!(found.older.len(), 2);
-    let older = of(BackupSpec { latest: Some(1), ..spec(&app) }).await;
+    let older = of(BackupSpec { pick: Some(Pick::Back(1)), ..spec(&app) }).await;
     assert!(older.layout.location().ends_with("2024-05-29-09:14:42"));
     let named = BackupSpec { database: Some("app.sqlite".into()), ..spec(root.path()) };
     let found = of(named).await;
@@ -59,7 +59,7 @@ async fn several_databases_are_listed_not_guessed() {
     let wrong = BackupSpec { database: Some("prod.db".into()), ..spec(root.path()) };
     let error = open_backup(&wrong).await.unwrap_err();
     assert!(error.to_string().contains("none of them called prod.db"), "{error}");
-    let far = BackupSpec { latest: Some(3), ..spec(root.path().join("app")) };
+    let far = BackupSpec { pick: Some(Pick::Back(3)), ..spec(root.path().join("app")) };
     let error = open_backup(&far).await.unwrap_err();
     assert!(error.to_string().contains("holds 3 backups"), "{error}");
 }
@@ -78,9 +78,32 @@ async fn our_snapshots_give_the_newest_of_lives_database() {
     let own = BackupSpec { database: Some("prod.db".into()), ..spec(root.path()) };
     let found = find(&own).await.unwrap();
     assert!(found.layout.location().ends_with("c"), "{found:?}");
-    let one_before = BackupSpec { latest: Some(1), ..own };
+    let one_before = BackupSpec { pick: Some(Pick::Back(1)), ..own.clone() };
     let found = find(&one_before).await.unwrap();
     assert!(found.layout.location().ends_with("b"), "{found:?}");
+    let as_of = |moment: &str| {
+        let moment = chrono::DateTime::parse_from_rfc3339(moment).unwrap();
+        BackupSpec { pick: Some(Pick::AsOf(moment)), ..own.clone() }
+    };
+    for (moment, name, older) in [
+        ("2030-01-01T00:00:00Z", "c", 2),
+        ("2024-03-15T01:00:00Z", "c", 2),
+        ("2024-03-15T00:59:59Z", "b", 1),
+        // The same moment as b's in another zone, and one second before it.
+        ("2024-03-14T19:00:00-05:00", "b", 1),
+        ("2024-03-14T18:59:59-05:00", "a", 0),
+    ] {
+        let found = find(&as_of(moment)).await.unwrap();
+        assert!(found.layout.location().ends_with(name), "{moment}: {found:?}");
+        assert_eq!(found.older.len(), older, "{moment}");
+    }
+    let error = find(&as_of("2024-03-14T01:59:59Z")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    let told = format!("{error} {:?}", error.hints());
+    assert!(told.contains("2024-03-14T01:59:59") && told.contains("2024-03-14T02:00:00"), "{told}");
+    let one = BackupSpec { path: root.path().join("a"), ..as_of("2030-01-01T00:00:00Z") };
+    let error = find(&one).await.unwrap_err();
+    assert!(error.to_string().contains("--as-of"), "{error}");
     assert_eq!(fails(root.path()).await.kind(), Kind::Usage);
     let by_manifest = open(root.path().join("a/restorekit.json")).await;
     assert_eq!(by_manifest.origin().kind, "restorekit snapshot");
@@ -169,10 +192,10 @@ async fn w10_only_regular_files_are_opened_and_no_link_leads_out() {
 
 #[test]
 fn a_selector_is_split_from_the_path() {
-    let parse = |text| BackupSpec::parse(text).map(|s| (s.path, s.latest));
+    let parse = |text| BackupSpec::parse(text).map(|s| (s.path, s.pick));
     assert_eq!(parse("a/b").unwrap(), ("a/b".into(), None));
-    assert_eq!(parse("a/b@latest").unwrap(), ("a/b".into(), Some(0)));
-    assert_eq!(parse("a/b@latest~2").unwrap(), ("a/b".into(), Some(2)));
+    assert_eq!(parse("a/b@latest").unwrap(), ("a/b".into(), Some(Pick::Back(0))));
+    assert_eq!(parse("a/b@latest~2").unwrap(), ("a/b".into(), Some(Pick::Back(2))));
     assert_eq!(parse("a@b").unwrap(), ("a@b".into(), None));
     assert!(parse("a/b@latest-2").is_err());
 }

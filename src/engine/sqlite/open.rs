@@ -7,7 +7,7 @@
 //! their schema is not trusted.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 /// What this engine calls its databases on a screen.
 const KIND: &str = "SQLite database";
+
+/// Bytes that are digested at a time.
+const DIGESTED: usize = 1 << 18;
 
 /// Opens a live database for reading: one snapshot, seen by `parallelism` connections.
 pub async fn live(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
@@ -292,7 +295,8 @@ impl Parts {
         let mut digests = Vec::with_capacity(self.0.len());
         for part in &self.0 {
             let mut sha = Sha256::new();
-            let read = fs::File::open(&part.path).and_then(|mut f| io::copy(&mut f, &mut sha));
+            let read = fs::File::open(&part.path)
+                .and_then(|f| io::copy(&mut BufReader::with_capacity(DIGESTED, f), &mut sha));
             read.map_err(|e| {
                 Error::failed(format!(
                     "the backup's file {} could not be read",

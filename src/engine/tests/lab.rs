@@ -136,7 +136,7 @@ impl<D: Database> Lab<D> {
         ([found.missing, found.changed, found.extra, found.ambiguous], columns)
     }
 
-    async fn draft(&self, id: &str) -> Draft {
+    async fn draft(&self, mount: &Mount, id: &str) -> Draft {
         let path = self.folder.path().join(format!("{id}.rkplan"));
         let writer = PlanWriter::create(&path).await.unwrap();
         let options = DraftOptions {
@@ -149,13 +149,13 @@ impl<D: Database> Lab<D> {
             lifetime: Duration::hours(1),
             now: Local::now(),
         };
-        Draft::new(writer, options)
+        Draft::new(mount, writer, options)
     }
 
     /// A plan that brings back all that is missing in these tables.
     pub(in crate::engine) async fn restore(&self, id: &str, tables: &[&str]) -> Result<PlanFile> {
         let mount = self.mount().await;
-        let mut draft = self.draft(id).await;
+        let mut draft = self.draft(&mount, id).await;
         let all = self.pairs(&mount, &[]).await?;
         let wanted = self.pairs(&mount, tables).await?;
         let wanted = wanted.into_iter().map(|pair| Wanted { pair, predicate: None }).collect();
@@ -175,7 +175,7 @@ impl<D: Database> Lab<D> {
         predicate: Option<&str>,
     ) -> Result<PlanFile> {
         let mount = self.mount().await;
-        let mut draft = self.draft(id).await;
+        let mut draft = self.draft(&mount, id).await;
         let pair = self.pairs(&mount, &[table]).await?.remove(0);
         let assignments = columns
             .iter()

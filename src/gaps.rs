@@ -21,7 +21,7 @@ use crate::model::table::{Carrier, Column, TableName};
 use crate::mount::Mount;
 use crate::mount::order::usable_splits;
 use crate::progress::Progress;
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
 /// The gaps of live's integer key column `key`, and which of them the backup fills. `table`
 /// names the table on each side; `backup_has` says whether the backup has it at all.
@@ -115,6 +115,7 @@ async fn in_range(
         key: columns,
         range,
         filter: None,
+        unfit: Unfit::Refuse,
     })?;
     let mut runs = Runs::default();
     let mut unsorted = Vec::new();

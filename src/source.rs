@@ -9,6 +9,7 @@ use std::fmt;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::model::check::Check;
@@ -126,4 +127,17 @@ pub struct Scan {
     pub range: KeyRange,
     /// Rows that do not match may be left out.
     pub filter: Option<Filter>,
+    /// What becomes of a backup's values that live's columns can't hold.
+    pub unfit: Unfit,
+}
+
+/// What becomes of a value of a backup that live's column can't hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Unfit {
+    /// It ends the scan with an error that names table, column and row.
+    #[default]
+    Refuse,
+    /// It is NULL, and a mark in the column [`EXACT`](crate::model::value::EXACT) says so
+    /// ([`unfit_columns`](crate::model::value::unfit_columns)). In the key it is refused all the same.
+    Mark,
 }

@@ -175,10 +175,13 @@ fn what_the_other_engine_cannot_hold_is_refused_by_name() {
     sandbox.sqlite("prod.db", "create table t(id integer primary key, v integer, d numeric)");
     let before = sandbox.dump("prod.db");
     let sides = format!("--live prod.db --backup {}", backup.url());
-    let run = sandbox.run(&format!("diff {sides}")).exits(2);
-    run.complains("backup column t.v in the row with id 2 holds 18446744073709551615");
-    let run = sandbox.run(&format!("diff {sides} --ignore v")).exits(2);
-    run.complains("column t.d in the row with id 3 holds the decimal 1234567890.0123456789");
+    let left =
+        |column: &str| format!("{column} (1 value of the backup that live's type can't hold)");
+    for (ignored, unfit, told) in [("", 2, &["v", "d"][..]), ("--ignore v", 1, &["d"])] {
+        let run = sandbox.run(&format!("diff {sides} {ignored}")).exits(1);
+        assert!(run.stdout.contains(&format!("? unfit    {unfit}")), "{}", run.stdout);
+        assert!(told.iter().all(|column| run.stdout.contains(&left(column))), "{}", run.stdout);
+    }
     sandbox.run(&format!("diff {sides} --ignore v,d")).exits(1);
     assert_eq!(sandbox.dump("prod.db"), before);
     // Rows whose values all fit come back, the others are listed.
@@ -228,6 +231,75 @@ fn a_row_of_a_file_that_does_not_fit_is_left_out_by_itself() {
     let deciding = sides.split(' ').chain(["--where", "n < 9001"]);
     let run = sandbox.run_all(std::iter::once("restore").chain(deciding)).exits(2);
     run.complains("row 7 holds the text \"seven\"");
+}
+
+/// A backup of a file and one of a database, in which three rows hold what live's types can't:
+/// in one that live has too, in one it lacks, and in a column that nobody asks for.
+#[test]
+fn a_row_that_does_not_fit_is_neither_changed_nor_missing_nor_the_same() {
+    let live = Database::with(
+        "create table t(id int primary key, n int, v varchar(9), w smallint);
+         insert into t values (1, 1, 'v1', 1), (2, 0, 'v2', 2), (3, 3, 'v3', 3), (6, 6, 'v6', 6);",
+    );
+    let sandbox = Sandbox::new();
+    let rows = [
+        (1, "1", "v1", "1"),
+        (2, "2", "v2", "2"),
+        (3, "seven", "v3", "3"),
+        (4, "4", "v4", "4"),
+        (5, "5", "longer than nine", "99999"),
+    ];
+    let mut csv = "id,n,v,w\n".to_owned();
+    let mut sql = "create table t(id integer primary key, n, v text, w integer);\n".to_owned();
+    for (id, n, v, w) in rows {
+        csv.push_str(&format!("{id},{n},{v},{w}\n"));
+        sql.push_str(&format!("insert into t values ({id}, '{n}', '{v}', {w});\n"));
+    }
+    fs::create_dir(sandbox.path("csv")).unwrap();
+    fs::write(sandbox.path("csv/t.csv"), csv).unwrap();
+    sandbox.sqlite("old.db", &sql);
+    for backup in ["csv", "old.db"] {
+        let before = live.dump("t");
+        let sides = format!("--live {} --backup {backup}", live.url());
+        let summary = sandbox.run(&format!("diff {sides} --format json")).exits(1).json();
+        let table = &summary["tables"][0];
+        let found = ["missing", "changed", "extra", "same", "unfit"].map(|k| table[k].as_u64());
+        assert_eq!(found, [Some(1), Some(1), Some(1), Some(1), Some(2)], "{backup}: {table}");
+        let told = |column: &str| format!("{column}: 1 value of the backup that live's type");
+        for column in ["n", "v", "w"] {
+            let told = table["not_compared"].as_array().unwrap().iter().any(|not| {
+                told(not["column"].as_str().unwrap()).starts_with(column)
+                    && not["why"].as_str().unwrap().starts_with("1 value of the backup")
+            });
+            assert!(told, "{column}: {table}");
+        }
+        let rows = sandbox.run(&format!("diff {sides} --format ndjson")).exits(1);
+        assert_eq!(rows.stdout.lines().count(), 3, "{}", rows.stdout);
+        for column in ["n", "v", "w"] {
+            assert_eq!(rows.stderr.matches(&told(column)).count(), 1, "{}", rows.stderr);
+        }
+        // A column that is left out does not matter, and the rest is never called identical.
+        let some = format!("diff {sides} --columns n --where backup.id=3");
+        let screen = sandbox.run(&format!("diff {sides} --columns n"));
+        assert!(screen.stdout.contains("? unfit"), "{}", screen.stdout);
+        let some = sandbox.run(&some).exits(1);
+        assert!(!some.stdout.contains("identical"), "{}", some.stdout);
+        let patch = format!("patch {sides} --table t --column n --yes");
+        let plan = sandbox.run(&format!("{patch} --dry-run --format json")).exits(0).json();
+        assert_eq!(plan["tables"][0]["skipped"]["unfit"], 1, "{plan}");
+        assert!(plan["tables"][0]["notes"].to_string().contains("n: 1 value of the"), "{plan}");
+        assert_eq!(live.dump("t"), before);
+        let receipt = sandbox.run(&format!("{patch} --format json")).exits(3).json();
+        assert_eq!(receipt["tables"][0]["written"], 1, "{receipt}");
+        assert_eq!(live.sql("select group_concat(n order by id) from t"), "1,2,3,6\n");
+        // Nothing is left but what can't be compared: no difference, and yet not the same.
+        sandbox.run(&format!("{patch} --format json")).exits(3);
+        sandbox.run("undo --yes").exits(0);
+        assert_eq!(live.dump("t"), before);
+        // The key is read for the order of all: there it is refused.
+        let key = sandbox.run(&format!("diff {sides} --key v")).exits(2);
+        key.complains("longer than nine");
+    }
 }
 
 /// A table as files hold it, and its rows as MariaDB would.

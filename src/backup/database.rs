@@ -29,7 +29,7 @@ use crate::model::check::Check;
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Carrier, Column, TableName, TableSchema, scan_schema};
 use crate::model::value::{Cells, collated};
-use crate::source::{KeyRange, Scan, Source, Survey};
+use crate::source::{KeyRange, Scan, Source, Survey, Unfit};
 
 /// A database, read as live's columns ask for it.
 #[derive(Clone, Debug)]
@@ -58,7 +58,8 @@ impl Database {
 
     async fn read(self, request: Scan) -> Result<SendableRecordBatchStream> {
         let table = self.table(&request.table).await?;
-        let reading = Reading::of(&table, &request.columns, &request.key)?;
+        let mut reading = Reading::of(&table, &request.columns, &request.key)?;
+        reading.set_unfit(request.unfit);
         if reading.is_same() {
             return self.inner.scan(request);
         }
@@ -83,6 +84,7 @@ impl Database {
             key: reading.key().unwrap_or_default().to_vec(),
             range,
             filter: request.filter.as_ref().and_then(|filter| reading.filter(filter)),
+            unfit: Unfit::Refuse,
         })?;
         let (table, part) = (request.table, part(&request.range));
         let mut tally = Tally::default();
@@ -119,6 +121,7 @@ impl Database {
             key: Vec::new(),
             range: KeyRange::default(),
             filter: None,
+            unfit: Unfit::Refuse,
         })?;
         let (mut given, mut places) = (Vec::new(), Vec::new());
         let mut kept: Vec<usize> = (0..columns.len()).collect();

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
+use arrow::compute::concat;
 
 use crate::error::{Error, Result};
-use crate::fit::carry::{Carried, exact_column};
+use crate::fit::carry::{Carried, CarrierBuilder, exact_column};
 use crate::fit::cell::{self, FileHabits};
 use crate::fit::notes::Tally;
 use crate::fit::place::{Place, Rows};
 use crate::fit::{foreign, refit};
 use crate::model::table::{Column, TableName, TableSchema, scan_schema};
 use crate::model::value::{EXACT, Value, exact_cells};
+use crate::source::Unfit;
 
 /// How a Parquet file's columns hold the table's values.
 #[derive(Clone, Debug)]
@@ -32,6 +34,66 @@ pub(crate) struct Pair {
     pub(crate) live: Column,
     /// Its name in the file.
     pub(crate) file: String,
+    /// What becomes of a value that live's column can't hold.
+    pub(crate) unfit: Unfit,
+}
+
+impl Pair {
+    /// Sets what becomes of unfit values, but for the key's, which are always refused.
+    pub(crate) fn all(pairs: &mut [Pair], unfit: Unfit, key: &[Column]) {
+        for pair in pairs.iter_mut().filter(|pair| key.iter().all(|k| k.name != pair.live.name)) {
+            pair.unfit = unfit;
+        }
+    }
+
+    /// Fits the column's values. Where unfit ones are marked they are found by halves, so that
+    /// a batch without any costs nothing.
+    fn fitted(
+        &self,
+        given: Carried,
+        (table, rows): (&TableName, Rows<'_>),
+        tally: &mut Tally,
+        fit: impl Fn(Carried, &mut Place<'_>) -> Result<Carried>,
+    ) -> Result<Carried> {
+        let column = &self.live;
+        if self.unfit == Unfit::Refuse {
+            return fit(given, &mut Place { table, column, rows, tally });
+        }
+        let (mut arrays, mut misfits, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
+        let mut parts = vec![(0, given.array.len())];
+        while let Some((first, count)) = parts.pop() {
+            let mut own = Tally::default();
+            // The row's name is wrong in a part, and shows in no error but those dropped here.
+            let place = &mut Place { table, column, rows, tally: &mut own };
+            match fit(part(&given, first, count), place) {
+                Ok(fitted) => {
+                    tally.join(&own);
+                    misfits.extend(fitted.misfits.into_iter().map(|(row, v)| (first + row, v)));
+                    arrays.push(fitted.array);
+                }
+                Err(e) if e.is_unfit() && count > 1 => {
+                    parts.push((first + count / 2, count - count / 2));
+                    parts.push((first, count / 2));
+                }
+                Err(e) if e.is_unfit() => {
+                    unfit.push(first);
+                    arrays.push(CarrierBuilder::nulls(column.carrier, count).array);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let array = match &arrays[..] {
+            [whole] => Arc::clone(whole),
+            _ => concat(&arrays.iter().map(|array| &**array).collect::<Vec<_>>())?,
+        };
+        Ok(Carried { array, misfits, unfit })
+    }
+}
+
+fn part(given: &Carried, first: usize, count: usize) -> Carried {
+    let here = given.misfits.iter().filter(|(row, _)| (first..first + count).contains(row));
+    let misfits = here.map(|(row, value)| (row - first, value.clone())).collect();
+    Carried { misfits, ..given.array.slice(first, count).into() }
 }
 
 impl Dress {
@@ -50,20 +112,19 @@ impl Dress {
             _ => pairs
                 .iter()
                 .map(|pair| {
-                    let array = column(batch, &pair.file)?;
-                    let mut place = Place { table, column: &pair.live, rows, tally: &mut *tally };
-                    match self {
+                    let array = column(batch, &pair.file)?.clone();
+                    pair.fitted(array.into(), (table, rows), tally, |given, place| match self {
                         Dress::Staged(habits) => {
-                            let cells = array.as_binary_opt::<i32>().ok_or_else(|| {
+                            let cells = given.array.as_binary_opt::<i32>().ok_or_else(|| {
                                 Error::failed(format!(
                                     "the staged column {} has no cells",
                                     pair.file
                                 ))
                             })?;
-                            cell::fit(cells, &pair.file, habits, &mut place)
+                            cell::fit(cells, &pair.file, habits, place)
                         }
-                        _ => foreign::fit(array, &mut place),
-                    }
+                        _ => foreign::fit(&given.array, place),
+                    })
                 })
                 .collect::<Result<Vec<_>>>()?,
         };
@@ -113,8 +174,9 @@ fn own(
             )));
         }
         let misfits = std::mem::take(&mut misfits[index]);
-        let mut place = Place { table, column: &pair.live, rows, tally: &mut *tally };
-        out.push(refit::fit(then, Carried { array: array.clone(), misfits }, &mut place)?);
+        let given = Carried { misfits, ..array.clone().into() };
+        let fit = |given, place: &mut Place<'_>| refit::fit(then, given, place);
+        out.push(pair.fitted(given, (table, rows), tally, fit)?);
     }
     Ok(out)
 }

@@ -13,7 +13,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::backup::dress::Dress;
+use crate::backup::dress::{Dress, Pair};
 use crate::backup::dump::Dump;
 use crate::backup::file::BackupFile;
 use crate::backup::guard::{blocking, caught, stream};
@@ -243,7 +243,8 @@ impl Source for Files {
                 return Ok(());
             }
             let range = open.range(&scan.key, &scan.range)?;
-            let pairs = open.pairs(&scan.columns)?;
+            let mut pairs = open.pairs(&scan.columns)?;
+            Pair::all(&mut pairs, scan.unfit, &scan.key);
             let mut tally = Tally::default();
             let read = open.read(&pairs, range, &mut tally, |batch, _| Ok(send(batch)));
             notes.record(open.name(), &part(&scan.range), &tally);

@@ -32,6 +32,7 @@ use crate::fit::notes::Tally;
 use crate::fit::place::Rows;
 use crate::model::table::{Carrier, Column, TableName, TableSchema};
 use crate::model::value::EXACT;
+use crate::source::Unfit;
 
 /// Rows of a batch, unless they are so wide that fewer fill it.
 const BATCH_ROWS: usize = 4096;
@@ -165,7 +166,7 @@ impl ParquetTable {
             same
         };
         match names[..] {
-            [file] => Ok(Pair { live: live.clone(), file: file.to_owned() }),
+            [file] => Ok(Pair { live: live.clone(), file: file.to_owned(), unfit: Unfit::Refuse }),
             [] => Err(Error::failed(format!(
                 "backup file {} has no column {} of table {}",
                 self.file.path().display(),

@@ -25,7 +25,7 @@ use crate::backup::detect::{BackupSpec, open_backup};
 use crate::error::Result;
 use crate::model::table::{Affinity, Carrier, Collation, Column, TableName};
 use crate::model::value::{Cells, EXACT, Value};
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
 fn column(name: &str, carrier: Carrier) -> Column {
     let (declared, affinity) = match carrier {
@@ -81,6 +81,7 @@ async fn scan(
         key: key.to_vec(),
         range,
         filter: None,
+        unfit: Unfit::Refuse,
     })?;
     let batches: Vec<RecordBatch> = stream.try_collect().await?;
     Ok(batches.iter().flat_map(|batch| rows(batch, columns)).collect())

@@ -13,7 +13,7 @@ use crate::cli::{Context, block_on};
 use crate::diff::diff;
 use crate::diff::pair::TablePair;
 use crate::diff::spec::Emit;
-use crate::diff::summary::{Summary, summarise};
+use crate::diff::summary::{Summary, summarise, unfit_values};
 use crate::error::{Error, Result};
 use crate::model::change::Change;
 use crate::model::side::{Side, Which};
@@ -24,6 +24,7 @@ use crate::report::rows::each;
 use crate::report::text::{count, plural, shell_word};
 use crate::report::{diff as screen, json, sql};
 use crate::select::Predicate;
+use crate::source::Unfit;
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
@@ -94,7 +95,7 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
             only_live: names(&pairs.only_live),
             only_backup: names(&pairs.only_backup),
         };
-        differs |= all.tables.iter().any(|t| t.has_differences() || t.unkeyable > 0);
+        differs |= all.tables.iter().any(|t| t.has_differences() || t.unjudged() > 0);
         let remembered = remember(context, &sides.resolved);
         if args.format == DiffFormat::Json {
             json::diff(&mut out, &all)?;
@@ -213,6 +214,7 @@ async fn summary(
     join(&mut request.carry.backup, &judge.needs.backup);
     join(&mut request.carry.live, &judge.needs.live);
     request.emit = judge.emit;
+    request.unfit = Unfit::Mark;
     request.ordered = false;
     let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
     let mut summary = Summary::new(changes.spec().clone());
@@ -270,6 +272,7 @@ impl Rows<'_> {
         join(&mut request.carry.backup, &judge.needs.backup);
         join(&mut request.carry.live, &judge.needs.live);
         request.emit = judge.emit;
+        request.unfit = Unfit::Mark;
         if self.format == DiffFormat::Sql {
             request.emit.extra = false;
         }
@@ -301,7 +304,10 @@ impl Rows<'_> {
         if odd > 0 {
             context.terminal.warn(&format!("{table}: {} without a usable key", plural(odd, "row")));
         }
-        Ok(any || odd > 0)
+        for (column, why) in unfit_values(&counts) {
+            context.terminal.warn(&format!("{table}.{column}: {why}: such rows are left out"));
+        }
+        Ok(any || odd + counts.unfit > 0)
     }
 
     fn end(&mut self, context: &Context) -> Result<()> {

@@ -126,8 +126,14 @@ pub fn may_remember(context: &Context, writing: &Writing) -> bool {
 
 /// A dry run succeeds; with nothing to do, refused rows are still worth an exit code.
 async fn excluded(plan: &PlanFile, rows: u64) -> Result<u8> {
-    let refused = rows == 0 && !plan.excluded().await?.is_empty();
+    let refused = rows == 0 && (unfit(plan) || !plan.excluded().await?.is_empty());
     Ok(if refused { CONFLICTS } else { 0 })
+}
+
+/// True where rows were left out because live's columns can't hold a value of theirs.
+fn unfit(plan: &PlanFile) -> bool {
+    let mut skipped = plan.header().tables.iter().flat_map(|table| &table.skipped);
+    skipped.any(|skipped| skipped.reason == "unfit" && skipped.rows > 0)
 }
 
 /// Asks, applies a plan, and prints the receipt. A plan that is done is not asked about:
@@ -196,7 +202,7 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
     if receipt.stopped {
         return Ok(Kind::Interrupted.exit_code());
     }
-    let conflicts = receipt.conflict_count() > 0 || !excluded.is_empty();
+    let conflicts = receipt.conflict_count() > 0 || unfit(&plan) || !excluded.is_empty();
     Ok(if conflicts { CONFLICTS } else { 0 })
 }
 

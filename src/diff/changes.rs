@@ -26,6 +26,7 @@ use crate::mount::scan::{Misfits, ScanSpec, Watch};
 use crate::mount::table::SourceTable;
 use crate::mount::{Layout, Mount};
 use crate::progress::Progress;
+use crate::source::Unfit;
 
 /// How many batches a range may be ahead of its reader.
 const AHEAD: usize = 4;
@@ -51,6 +52,8 @@ pub struct DiffRequest {
     pub limit: Option<u64>,
     /// Changes come in key order over the whole table, not only within a range.
     pub ordered: bool,
+    /// What becomes of rows of the backup with values that live's columns can't hold.
+    pub unfit: Unfit,
 }
 
 impl DiffRequest {
@@ -65,6 +68,7 @@ impl DiffRequest {
             emit: Emit::ALL,
             limit: None,
             ordered: true,
+            unfit: Unfit::Refuse,
         }
     }
 
@@ -76,7 +80,7 @@ impl DiffRequest {
             self.compare.clone(),
             self.carry.clone(),
         )?;
-        Ok(DiffSpec { emit: self.emit, limit: self.limit, ..spec })
+        Ok(DiffSpec { emit: self.emit, limit: self.limit, unfit: self.unfit, ..spec })
     }
 }
 
@@ -194,6 +198,7 @@ pub(crate) fn tables(
             ordered: *layout.ordered.get(which),
             filter: filter.get(which).clone(),
             misfits: Misfits::Carry,
+            unfit: spec.unfit,
             rows: *layout.rows.get(which),
         };
         Ok(Arc::new(SourceTable::ranged(Arc::clone(mount.source(which)), scan)))

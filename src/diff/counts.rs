@@ -5,7 +5,9 @@ use datafusion::physical_plan::metrics::{
     Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
 
-use crate::model::side::Side;
+use crate::diff::spec::DiffSpec;
+use crate::model::side::{Side, Which};
+use crate::model::table::Column;
 
 /// The counts of one table's diff. Rows that a pushed filter left out are in none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +28,12 @@ pub struct DiffCounts {
     pub ambiguous_rows: Side<u64>,
     /// Rows on each side whose key is NULL or a misfit.
     pub unkeyable: Side<u64>,
+    /// Rows of the backup with a value that live's column can't hold, in no other count but the
+    /// rows read; the row of live with the same key is in none either.
+    pub unfit: u64,
+    /// How many such values each column that is read of the backup has, in the order of
+    /// [`DiffSpec::read`](crate::diff::spec::DiffSpec::read), without zeros: `(column, values)`.
+    pub unfit_values: Vec<(String, u64)>,
     /// For each compared pair of columns the rows in which it differs.
     pub columns: Vec<u64>,
 }
@@ -41,16 +49,28 @@ const AMBIGUOUS_BACKUP: &str = "ambiguous_backup_rows";
 const AMBIGUOUS_LIVE: &str = "ambiguous_live_rows";
 const UNKEYABLE_BACKUP: &str = "unkeyable_backup_rows";
 const UNKEYABLE_LIVE: &str = "unkeyable_live_rows";
+const UNFIT: &str = "unfit_rows";
 
 fn column_metric(index: usize) -> String {
     format!("column_{index}_differs")
 }
 
+fn unfit_metric(column: &str) -> String {
+    format!("unfit_value_{column}")
+}
+
 impl DiffCounts {
     /// Reads the counts of a [`RowDiffExec`](crate::diff::exec::RowDiffExec)'s metrics,
     /// summed over its partitions.
-    pub fn of(metrics: &MetricsSet, compared: usize) -> Self {
+    pub fn of(metrics: &MetricsSet, spec: &DiffSpec) -> Self {
         let sum = |name: &str| metrics.sum_by_name(name).map_or(0, |v| v.as_usize() as u64);
+        let read = spec.read(Which::Backup).unwrap_or_default();
+        let unfit_values = read
+            .into_iter()
+            .map(|column| (sum(&unfit_metric(&column.name)), column.name))
+            .filter(|(values, _)| *values > 0)
+            .map(|(values, column)| (column, values))
+            .collect();
         Self {
             rows: Side { backup: sum(BACKUP_ROWS), live: sum(LIVE_ROWS) },
             missing: sum(MISSING),
@@ -60,7 +80,9 @@ impl DiffCounts {
             ambiguous: sum(AMBIGUOUS),
             ambiguous_rows: Side { backup: sum(AMBIGUOUS_BACKUP), live: sum(AMBIGUOUS_LIVE) },
             unkeyable: Side { backup: sum(UNKEYABLE_BACKUP), live: sum(UNKEYABLE_LIVE) },
-            columns: (0..compared).map(|i| sum(&column_metric(i))).collect(),
+            unfit: sum(UNFIT),
+            unfit_values,
+            columns: (0..spec.compare.len()).map(|i| sum(&column_metric(i))).collect(),
         }
     }
 }
@@ -76,12 +98,19 @@ pub(crate) struct Counters {
     pub(crate) ambiguous: Count,
     pub(crate) ambiguous_rows: Side<Count>,
     pub(crate) unkeyable: Side<Count>,
+    pub(crate) unfit: Count,
+    pub(crate) unfit_values: Vec<(String, Count)>,
     pub(crate) columns: Vec<Count>,
 }
 
 impl Counters {
-    pub(crate) fn new(set: &ExecutionPlanMetricsSet, partition: usize, compared: usize) -> Self {
+    pub(crate) fn new(set: &ExecutionPlanMetricsSet, partition: usize, spec: &DiffSpec) -> Self {
         let counter = |name: &'static str| MetricBuilder::new(set).counter(name, partition);
+        let unfit = |column: Column| {
+            let count = MetricBuilder::new(set).counter(unfit_metric(&column.name), partition);
+            (column.name, count)
+        };
+        let read = spec.read(Which::Backup).unwrap_or_default();
         let column = |i| MetricBuilder::new(set).counter(column_metric(i), partition);
         Self {
             rows: Side { backup: counter(BACKUP_ROWS), live: counter(LIVE_ROWS) },
@@ -95,7 +124,9 @@ impl Counters {
                 live: counter(AMBIGUOUS_LIVE),
             },
             unkeyable: Side { backup: counter(UNKEYABLE_BACKUP), live: counter(UNKEYABLE_LIVE) },
-            columns: (0..compared).map(column).collect(),
+            unfit: counter(UNFIT),
+            unfit_values: read.into_iter().map(unfit).collect(),
+            columns: (0..spec.compare.len()).map(column).collect(),
         }
     }
 }

@@ -79,7 +79,7 @@ impl RowDiffExec {
 
     /// What was counted so far, over all partitions; final when their streams have ended.
     pub fn counts(&self) -> DiffCounts {
-        DiffCounts::of(&self.metrics.clone_inner(), self.spec.compare.len())
+        DiffCounts::of(&self.metrics.clone_inner(), &self.spec)
     }
 }
 
@@ -166,7 +166,7 @@ impl ExecutionPlan for RowDiffExec {
             let message = "the two sides of a row diff are not in the same ranges";
             return Err(Error::failed(message).into());
         }
-        let counters = Counters::new(&self.metrics, partition, self.spec.compare.len());
+        let counters = Counters::new(&self.metrics, partition, &self.spec);
         let maker = Arc::new(KeyMaker::new(&self.spec.key)?);
         let side = |which: Which| -> DfResult<Ordered> {
             let mut stream = self.children.get(which).execute(partition, Arc::clone(&context))?;

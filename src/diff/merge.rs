@@ -18,6 +18,9 @@ pub(crate) enum Segment {
     AmbiguousBackup { start: usize, len: usize },
     /// Rows of live whose key is not unique on some side.
     AmbiguousLive { start: usize, len: usize },
+    /// Rows of the backup with values that live's columns can't hold, and the rows of live with
+    /// their keys, where there are any.
+    Unfit { backup: usize, live: Option<usize>, len: usize },
 }
 
 /// Merges rows of both sides until one range ends; gives the segments in key order.
@@ -124,6 +127,37 @@ pub(crate) fn set_apart(
             }
             other => out.push(other),
         }
+    }
+    out
+}
+
+/// Splits segments where a row of the backup is flagged as unfit.
+pub(crate) fn set_unfit_apart(segments: Vec<Segment>, unfit: &[bool]) -> Vec<Segment> {
+    let mut out = Vec::with_capacity(segments.len());
+    for segment in segments {
+        let (backup, live, len) = match segment {
+            Segment::Both { backup, live, len } => (backup, Some(live), len),
+            Segment::Backup { start, len } | Segment::AmbiguousBackup { start, len } => {
+                (start, None, len)
+            }
+            other => {
+                out.push(other);
+                continue;
+            }
+        };
+        stretches(
+            len,
+            |k| unfit[backup + k],
+            |k, len, flag| {
+                let start = backup + k;
+                out.push(match (segment, live) {
+                    _ if flag => Segment::Unfit { backup: start, live: live.map(|l| l + k), len },
+                    (_, Some(live)) => Segment::Both { backup: start, live: live + k, len },
+                    (Segment::Backup { .. }, None) => Segment::Backup { start, len },
+                    _ => Segment::AmbiguousBackup { start, len },
+                });
+            },
+        );
     }
     out
 }

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::buffer::NullBuffer;
 use arrow::compute::filter_record_batch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -20,6 +20,7 @@ use crate::diff::keys::{KeyMaker, Keys, Order};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::TableName;
+use crate::model::value::{EXACT, unfit_columns};
 
 /// Some rows in key order.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Loaded {
     pub(crate) keys: Keys,
     /// Rows whose key stands more than once on this side; `None`: no such row.
     pub(crate) duplicates: Option<Vec<bool>>,
+    /// Rows with values that live's columns can't hold; `None`: no such row.
+    pub(crate) unfit: Option<Vec<bool>>,
 }
 
 /// A side's stream.
@@ -113,7 +116,8 @@ impl Ordered {
                 }
             }
         }
-        self.loaded.push_back(Loaded { batch, keys, duplicates });
+        let unfit = unfit(&batch);
+        self.loaded.push_back(Loaded { batch, keys, duplicates, unfit });
         Ok(())
     }
 
@@ -152,6 +156,17 @@ impl Ordered {
                 .hint("check the database's indexes (SQLite: PRAGMA integrity_check)"),
         }
     }
+}
+
+/// The rows of a scan's batch that are marked as unfit.
+fn unfit(batch: &RecordBatch) -> Option<Vec<bool>> {
+    let exact = batch.column_by_name(EXACT)?.as_binary_opt::<i32>()?;
+    if exact.null_count() == exact.len() {
+        return None;
+    }
+    let marked = |cells: Option<&[u8]>| unfit_columns(cells.unwrap_or_default()).next().is_some();
+    let rows: Vec<bool> = exact.iter().map(marked).collect();
+    rows.contains(&true).then_some(rows)
 }
 
 fn flag(flags: &mut Option<Vec<bool>>, row: usize, len: usize) {

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::model::change::{Change, change_schema};
 use crate::model::side::{Side, Which};
 use crate::model::table::{Collation, Column, TableName};
+use crate::source::Unfit;
 
 /// Which changes the diff emits. All are counted, emitted or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -55,6 +56,9 @@ pub struct DiffSpec {
     pub emit: Emit,
     /// At most so many changes of each kind are emitted for each range; all are counted.
     pub limit: Option<u64>,
+    /// What becomes of rows of the backup with values that live's columns can't hold: an error,
+    /// or they are counted and left out, and what stands in their place in live with them.
+    pub unfit: Unfit,
 }
 
 impl DiffSpec {
@@ -77,7 +81,8 @@ impl DiffSpec {
             let rest = columns.into_iter().filter(|c| !key.iter().any(|k| k.name == c.name));
             key.iter().cloned().chain(rest).collect()
         });
-        let spec = Self { table, key, compare, carry, emit: Emit::ALL, limit: None };
+        let spec =
+            Self { table, key, compare, carry, emit: Emit::ALL, limit: None, unfit: Unfit::Refuse };
         spec.read(Which::Backup)?;
         spec.read(Which::Live)?;
         Ok(spec)

@@ -3,18 +3,19 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 
 use crate::diff::compare::{Comparator, Differences, Run};
 use crate::diff::counts::Counters;
 use crate::diff::emit::{Assembler, Picks};
 use crate::diff::keys::Keys;
-use crate::diff::merge::{Segment, merge, set_apart};
+use crate::diff::merge::{Segment, merge, set_apart, set_unfit_apart};
 use crate::diff::ordered::Loaded;
 use crate::diff::spec::DiffSpec;
 use crate::error::Result;
 use crate::model::change::{Change, differs};
 use crate::model::side::Side;
+use crate::model::value::{EXACT, unfit_columns};
 
 /// The state of one partition's merge.
 pub(crate) struct Merger {
@@ -75,6 +76,9 @@ impl Merger {
         if flags.backup.is_some() || flags.live.is_some() {
             segments = set_apart(segments, flags.backup, flags.live);
         }
+        if let Some(unfit) = loaded.backup.and_then(|l| l.unfit.as_deref()) {
+            segments = set_unfit_apart(segments, unfit);
+        }
         let mut reached = front.map(|front| front.map_or(0, |(_, position)| position));
         for segment in &segments {
             match *segment {
@@ -86,6 +90,12 @@ impl Merger {
                 }
                 Segment::Live { start, len } | Segment::AmbiguousLive { start, len } => {
                     reached.live = start + len;
+                }
+                Segment::Unfit { backup, live, len } => {
+                    reached.backup = backup + len;
+                    if let Some(live) = live {
+                        reached.live = live + len;
+                    }
                 }
             }
         }
@@ -148,6 +158,10 @@ impl Merger {
                     self.count_keys(loaded.live.map(|l| &l.keys), start, len);
                     self.push(Change::Ambiguous, start, len, live_row, &mut picks);
                 }
+                Segment::Unfit { backup, len, .. } => {
+                    self.counters.unfit.add(len);
+                    self.count_unfit(loaded.backup.map(|l| &l.batch), backup, len);
+                }
             }
         }
         picks
@@ -196,6 +210,17 @@ impl Merger {
         let taken = wanted.min(*left);
         *left -= taken;
         taken
+    }
+
+    fn count_unfit(&self, batch: Option<&RecordBatch>, start: usize, len: usize) {
+        let exact = batch.and_then(|batch| batch.column_by_name(EXACT)?.as_binary_opt::<i32>());
+        let Some(exact) = exact else { return };
+        for row in start..start + len {
+            for name in unfit_columns(exact.value(row)) {
+                let counters = self.counters.unfit_values.iter();
+                counters.filter(|(column, _)| column == name).for_each(|(_, count)| count.add(1));
+            }
+        }
     }
 
     fn count_keys(&mut self, keys: Option<&Keys>, start: usize, len: usize) {

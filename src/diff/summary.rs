@@ -14,10 +14,11 @@ use crate::diff::spec::{DiffSpec, Emit};
 use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::side::Which;
-use crate::model::summary::{ColumnDiff, TableDiff};
+use crate::model::summary::{ColumnDiff, NotCompared, TableDiff};
 use crate::model::value::ValueRef;
 use crate::mount::Mount;
 use crate::progress::Progress;
+use crate::source::Unfit;
 
 /// Changed rows of each key range that the sample of common changes is taken from.
 pub const SAMPLE: u64 = 5_000;
@@ -35,6 +36,7 @@ pub async fn summarise(
     let mut request = pair.request();
     request.emit = Emit { changed: true, ..Emit::NONE };
     request.limit = Some(SAMPLE);
+    request.unfit = Unfit::Mark;
     request.ordered = false;
     let mut changes: Changes = diff(mount, &request, progress).await?;
     let mut summary = Summary::new(Arc::clone(changes.spec()));
@@ -109,6 +111,7 @@ impl Summary {
                 common.truncate(LISTED);
                 ColumnDiff { column: column.live.name.clone(), rows: *rows, common }
             });
+        let unfit = unfit_values(counts).map(|(column, why)| NotCompared { column, why });
         TableDiff {
             table: pair.table.live.to_string(),
             key: pair.key.columns.clone(),
@@ -121,10 +124,19 @@ impl Summary {
             ambiguous: counts.ambiguous,
             unkeyable: counts.unkeyable.backup + counts.unkeyable.live,
             columns: columns.collect(),
-            not_compared: pair.not_compared.clone(),
+            unfit: counts.unfit,
+            not_compared: pair.not_compared.iter().cloned().chain(unfit).collect(),
             skipped: None,
         }
     }
+}
+
+/// How many values of which columns live's columns can't hold, each with the words.
+pub fn unfit_values(counts: &DiffCounts) -> impl Iterator<Item = (String, String)> {
+    counts.unfit_values.iter().map(|(column, n)| {
+        let values = if *n == 1 { "value" } else { "values" };
+        (column.clone(), format!("{n} {values} of the backup that live's type can't hold"))
+    })
 }
 
 /// A value in words, cut to a screen's width; not yet fit for a terminal.

@@ -11,7 +11,7 @@ use arrow::array::{
 
 use crate::error::Result;
 use crate::model::table::{Carrier, Column, scan_schema};
-use crate::model::value::{Value, ValueRef, fits, push_exact};
+use crate::model::value::{Value, ValueRef, fits, push_exact, push_unfit};
 
 /// A column in its carrier, and the values that did not fit it, by row.
 #[derive(Debug)]
@@ -20,12 +20,14 @@ pub struct Carried {
     pub array: ArrayRef,
     /// The misfits in ascending row order.
     pub misfits: Vec<(usize, Value)>,
+    /// The rows whose value live's column can't hold, ascending; NULL in the array.
+    pub unfit: Vec<usize>,
 }
 
 impl From<ArrayRef> for Carried {
     /// A column all of whose values fit.
     fn from(array: ArrayRef) -> Self {
-        Self { array, misfits: Vec::new() }
+        Self { array, misfits: Vec::new(), unfit: Vec::new() }
     }
 }
 
@@ -138,21 +140,23 @@ impl CarrierBuilder {
             Builder::Moment(b) => Arc::new(b.finish()),
             Builder::Decimal(b) => Arc::new(b.finish()),
         };
-        Carried { array, misfits: self.misfits }
+        Carried { misfits: self.misfits, ..array.into() }
     }
 }
 
-/// The EXACT column of a batch of `rows` rows: the misfits of its columns, the cells of a
+/// The EXACT column of a batch of `rows` rows: the misfits and the marks of its columns, the cells of a
 /// row in the order of the column names.
 pub fn exact_column<'a, 'b>(
     columns: impl IntoIterator<Item = (&'a Column, &'b Carried)>,
     rows: usize,
 ) -> BinaryArray {
     let columns: Vec<(&Column, &Carried)> = columns.into_iter().collect();
-    let mut cells: Vec<(usize, &str, &Value)> = columns
+    let mut cells: Vec<(usize, &str, Option<&Value>)> = columns
         .into_iter()
         .flat_map(|(column, carried)| {
-            carried.misfits.iter().map(|(row, value)| (*row, column.name.as_str(), value))
+            let name = column.name.as_str();
+            let misfits = carried.misfits.iter().map(move |(row, v)| (*row, name, Some(v)));
+            misfits.chain(carried.unfit.iter().map(move |row| (*row, name, None)))
         })
         .collect();
     if cells.is_empty() {
@@ -165,7 +169,10 @@ pub fn exact_column<'a, 'b>(
     for row in 0..rows {
         payload.clear();
         while let Some((_, name, value)) = cells.next_if(|cell| cell.0 == row) {
-            push_exact(&mut payload, name, value.as_ref());
+            match value {
+                Some(value) => push_exact(&mut payload, name, value.as_ref()),
+                None => push_unfit(&mut payload, name),
+            }
         }
         if payload.is_empty() {
             exact.append_null();

@@ -108,6 +108,13 @@ impl Tally {
         }
     }
 
+    /// Takes in the counts of another.
+    pub(crate) fn join(&mut self, other: &Tally) {
+        for ((column, habit), count) in &other.counts {
+            *self.counts.entry((column.clone(), *habit)).or_default() += count;
+        }
+    }
+
     /// How many values of `column` had this habit.
     pub fn count(&self, column: &str, habit: Habit) -> u64 {
         self.counts.get(&(column.to_owned(), habit)).copied().unwrap_or(0)

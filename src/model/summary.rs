@@ -43,6 +43,10 @@ pub struct TableDiff {
     pub ambiguous: u64,
     /// Rows whose key is NULL or of a storage class that can't be matched.
     pub unkeyable: u64,
+    /// Rows of the backup with a value that live's column can't hold: neither missing nor changed nor
+    /// the same, and the rows of live with their keys neither.
+    #[serde(default)]
+    pub unfit: u64,
     /// Differing rows a column, in the order of live's columns, without zeros.
     pub columns: Vec<ColumnDiff>,
     /// What was not compared, with why.
@@ -56,6 +60,11 @@ impl TableDiff {
     /// True when something differs or could not be compared by key.
     pub fn has_differences(&self) -> bool {
         self.missing + self.changed + self.extra + self.ambiguous > 0
+    }
+
+    /// Rows that were not matched or not compared.
+    pub fn unjudged(&self) -> u64 {
+        self.unkeyable + self.unfit
     }
 }
 

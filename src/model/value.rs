@@ -7,7 +7,7 @@ mod cells;
 mod exact;
 
 pub use cells::{Cells, carried, collated};
-pub use exact::{EXACT, exact_cells, push_exact};
+pub use exact::{EXACT, exact_cells, push_exact, push_unfit, unfit_columns};
 
 use serde::{Deserialize, Serialize};
 

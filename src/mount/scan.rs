@@ -26,7 +26,7 @@ use crate::model::table::{Carrier, Column, TableName, scan_schema};
 use crate::model::value::{EXACT, Value, exact_cells};
 use crate::mount::order::{key_order, range_partitioning};
 use crate::progress::Progress;
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
 /// What becomes of values that do not fit their column's carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct ScanSpec {
     pub filter: Option<Filter>,
     /// What becomes of misfits.
     pub misfits: Misfits,
+    /// What becomes of a backup's values that live's columns can't hold.
+    pub unfit: Unfit,
     /// The table's rows, exact or estimated.
     pub rows: Option<u64>,
 }
@@ -186,6 +188,7 @@ impl ExecutionPlan for SourceScanExec {
             key: spec.key.clone(),
             range,
             filter: spec.filter.clone(),
+            unfit: spec.unfit,
         })?;
         let watch = context.session_config().get_extension::<Watch>();
         let schema = self.schema();

@@ -16,7 +16,7 @@ use crate::model::table::{Column, TableName, scan_schema};
 use crate::mount::order::usable_splits;
 use crate::mount::pushdown::to_filter;
 use crate::mount::scan::{Misfits, ScanSpec, SourceScanExec};
-use crate::source::{KeyRange, Source};
+use crate::source::{KeyRange, Source, Unfit};
 
 /// A table of a source with chosen columns.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ impl SourceTable {
             ordered: false,
             filter: None,
             misfits: Misfits::Refuse,
+            unfit: Unfit::Refuse,
             rows: None,
         };
         Self { source, spec, schema: Arc::new(Schema::new(fields)), parts: Some(parts) }

@@ -9,6 +9,7 @@ use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::UInt8Type;
 
 use crate::diff::pair::TablePair;
+use crate::diff::summary::unfit_values;
 use crate::diff::{Emit, diff};
 use crate::error::{Error, Result};
 use crate::model::change::{CHANGE, Change, DIFFERS, differs, side_field};
@@ -23,6 +24,7 @@ use crate::plan::notes;
 use crate::plan::proof::{prove_key, uncounted};
 use crate::progress::Progress;
 use crate::select::Predicate;
+use crate::source::Unfit;
 
 /// Columns that are set once when a row is made: where they differ, the key was issued
 /// again to another row (K8).
@@ -98,6 +100,7 @@ pub async fn plan_patch(
     let mut request = pair.key_request();
     request.compare = compare;
     request.carry = Side { backup: from, live: seen.clone() };
+    request.unfit = Unfit::Mark;
     request.emit = Emit { changed: true, extra: true, ..Emit::NONE };
     let named = pair.key.origin == KeyOrigin::Named;
     if !named {
@@ -155,6 +158,9 @@ pub async fn plan_patch(
         counts.extend(uncounted(&changes.counts(), unevaluated));
     }
     let schema = pair.schema.live.as_ref().clone();
+    let counted = changes.counts();
+    let told = unfit_values(&counted);
+    let told = told.map(|(column, why)| format!("{column}: {why}"));
     let written: Vec<String> = targets.iter().map(|t| t.live.name.clone()).collect();
     draft.end_table(TablePlan {
         table: schema.name.clone(),
@@ -162,7 +168,7 @@ pub async fn plan_patch(
         key: pair.key.clone(),
         before,
         after,
-        notes: notes::notes(&schema, Op::Update, &written),
+        notes: notes::notes(&schema, Op::Update, &written).into_iter().chain(told).collect(),
         schema,
         rows,
         skipped: counts,

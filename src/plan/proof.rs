@@ -40,6 +40,7 @@ pub fn uncounted(counts: &DiffCounts, unevaluated: u64) -> Vec<Skipped> {
     [
         ("ambiguous_key", counts.ambiguous),
         ("unkeyable", counts.unkeyable.backup),
+        ("unfit", counts.unfit),
         ("unevaluated", unevaluated),
     ]
     .into_iter()

@@ -19,7 +19,7 @@ use crate::model::table::{Column, Key, TableKind, TableSchema};
 use crate::model::value::{ValueRef, hex, push_exact, unhex};
 use crate::mount::Mount;
 use crate::plan::file::image;
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 use crate::target::Target;
 
 /// Rows remembered of a table.
@@ -115,6 +115,7 @@ async fn some_keys(live: &dyn Source, schema: &TableSchema, key: &[Column]) -> R
         key: key.to_vec(),
         range: KeyRange::default(),
         filter: None,
+        unfit: Unfit::Refuse,
     })?;
     let Some(first) = scan.try_next().await? else {
         return Ok(RecordBatch::new_empty(scan.schema()));

@@ -66,6 +66,9 @@ fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
     if table.unkeyable > 0 {
         add("? unkeyable", table.unkeyable, Tone::Changed, "key NULL or misfit: not matched");
     }
+    if table.unfit > 0 {
+        add("? unfit", table.unfit, Tone::Changed, "live's type can't hold a value: not compared");
+    }
     grid.row([
         ("= same".to_owned(), Tone::Plain),
         (count(table.same), Tone::Plain),
@@ -78,7 +81,7 @@ fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
 }
 
 fn many(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
-    let odd = tables.iter().any(|t| t.ambiguous + t.unkeyable > 0);
+    let odd = tables.iter().any(|t| t.ambiguous + t.unjudged() > 0);
     let mut grid = Grid::new(style, "<>>>>>>");
     let mut head = vec!["table", "live", "backup", "- missing", "~ changed", "+ extra", "= same"];
     if odd {
@@ -92,7 +95,7 @@ fn many(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
             grid.row([(name, Tone::Plain), ("not compared".to_owned(), Tone::Changed)]);
             continue;
         }
-        let quiet = !table.has_differences() && table.unkeyable == 0;
+        let quiet = !table.has_differences() && table.unjudged() == 0;
         let plain = if quiet { Tone::Dim } else { Tone::Plain };
         let cell = |n: u64, tone: Tone| match n {
             0 => ("·".to_owned(), Tone::Dim),
@@ -108,7 +111,7 @@ fn many(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
             (count(table.same), plain),
         ];
         if odd {
-            cells.push(cell(table.ambiguous + table.unkeyable, Tone::Changed));
+            cells.push(cell(table.ambiguous + table.unjudged(), Tone::Changed));
         }
         grid.row(cells);
     }
@@ -225,7 +228,7 @@ fn next(out: &mut dyn Write, style: Style, tables: &[TableDiff], repeat: &str) -
         let compared = tables.iter().filter(|t| t.skipped.is_none()).count();
         let partial = tables
             .iter()
-            .any(|t| t.skipped.is_some() || !t.not_compared.is_empty() || t.unkeyable > 0);
+            .any(|t| t.skipped.is_some() || !t.not_compared.is_empty() || t.unjudged() > 0);
         let extra: u64 = tables.iter().map(|t| t.extra).sum();
         let odd: u64 = tables.iter().map(|t| t.ambiguous).sum();
         let text = match (compared, partial, extra + odd) {

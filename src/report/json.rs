@@ -87,6 +87,7 @@ fn table_diff(t: &TableDiff) -> Json {
         "same": t.same,
         "ambiguous": t.ambiguous,
         "unkeyable": t.unkeyable,
+        "unfit": t.unfit,
         "columns": columns,
         "not_compared": t.not_compared,
     });

@@ -22,7 +22,7 @@ use crate::snapshot::files::FileNames;
 use crate::snapshot::folder::{Draft, Faults, clean_leftovers};
 use crate::snapshot::name::SnapshotName;
 use crate::snapshot::place;
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
 /// Batches that are read ahead of the encoding.
 const READ_AHEAD: usize = 8;
@@ -232,6 +232,7 @@ impl Table {
             key: self.key.clone(),
             range: KeyRange::default(),
             filter: None,
+            unfit: Unfit::Refuse,
         })?;
         let (to, from) = mpsc::channel(READ_AHEAD);
         let writer = tokio::task::spawn_blocking(move || write(job, from));

@@ -14,7 +14,7 @@ use crate::fit::refit::{is_same, keeps_order};
 use crate::model::filter::Filter;
 use crate::model::table::{Carrier, Column, TableName, TableSchema};
 use crate::model::value::{Cells, EXACT, Value, ValueRef, fits};
-use crate::source::KeyRange;
+use crate::source::{KeyRange, Unfit};
 
 /// The columns of one request, as live has them and as the database has them.
 #[derive(Debug)]
@@ -43,7 +43,8 @@ impl Reading {
             if own.iter().all(|c| c.name != here.name) {
                 own.push(here.clone());
             }
-            pairs.push(Pair { live: live.clone(), file: here.name.clone() });
+            let (live, file) = (live.clone(), here.name.clone());
+            pairs.push(Pair { live, file, unfit: Unfit::Refuse });
         }
         let mut found = Vec::with_capacity(key.len());
         let mut seekable = Vec::with_capacity(key.len());
@@ -65,6 +66,12 @@ impl Reading {
     /// True when all columns are of the same types on both sides.
     pub(super) fn is_same(&self) -> bool {
         self.same
+    }
+
+    /// Sets what becomes of values that live's columns can't hold.
+    pub(super) fn set_unfit(&mut self, unfit: Unfit) {
+        let key: Vec<Column> = self.key.iter().map(|(live, _)| live.clone()).collect();
+        Pair::all(&mut self.pairs, unfit, &key);
     }
 
     /// What is read of the database.

@@ -9,7 +9,7 @@ use crate::model::filter::{Comparison, Filter};
 use crate::mount::memory::compare;
 use crate::mount::order::usable_splits;
 use crate::registry;
-use crate::source::Survey;
+use crate::source::{Survey, Unfit};
 
 fn my(name: &str, declared: &str, carrier: Carrier) -> Column {
     let affinity = Affinity::Mysql;
@@ -260,6 +260,7 @@ async fn only_filters_that_mean_the_same_are_left_to_the_database() {
             key: columns[..1].to_vec(),
             range: KeyRange::default(),
             filter: Some(filter.clone()),
+            unfit: Unfit::Refuse,
         });
         let batches: Vec<RecordBatch> = stream.unwrap().try_collect().await.unwrap();
         let count: usize = batches.iter().map(RecordBatch::num_rows).sum();

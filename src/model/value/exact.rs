@@ -8,6 +8,7 @@
 //! class: 1 INTEGER (i64 LE)   2 REAL (f64 bits LE)   3 TEXT (bytes)   4 BLOB (bytes)
 //!        5 unsigned (u64 LE)  6 bool (0 or 1)        7 date (i32 LE)  8 moment (i64 LE)
 //!        9 instant (i64 LE)  10 decimal (i128 LE, then the scale as i8)
+//!        0 a value that live's column can't hold; no payload
 //! ```
 //!
 //! Cells are sorted by column name, so that equal rows have equal [`EXACT`] bytes when
@@ -68,6 +69,26 @@ pub fn push_exact(out: &mut Vec<u8>, column: &str, value: ValueRef<'_>) {
     out.extend_from_slice(payload);
 }
 
+/// Appends the mark of a value that live's column can't hold, in its place among the cells. Who
+/// reads the row's cells without asking [`unfit_columns`] first gets an error.
+pub fn push_unfit(out: &mut Vec<u8>, column: &str) {
+    out.extend_from_slice(&(column.len() as u16).to_le_bytes());
+    out.extend_from_slice(column.as_bytes());
+    out.extend_from_slice(&[0; 5]);
+}
+
+/// The columns of one row whose values live's columns can't hold.
+pub fn unfit_columns(cells: &[u8]) -> impl Iterator<Item = &str> {
+    let mut rest = cells;
+    std::iter::from_fn(move || {
+        let cell = split(rest)?;
+        rest = cell.rest;
+        Some(cell)
+    })
+    .filter(|cell| cell.class == 0)
+    .filter_map(|cell| std::str::from_utf8(cell.name).ok())
+}
+
 /// The misfit cells of one row, as `(column, value)`; an error for torn bytes.
 pub fn exact_cells(mut bytes: &[u8]) -> impl Iterator<Item = Result<(&str, ValueRef<'_>)>> {
     std::iter::from_fn(move || {
@@ -87,12 +108,25 @@ pub fn exact_cells(mut bytes: &[u8]) -> impl Iterator<Item = Result<(&str, Value
     })
 }
 
-fn split_cell(bytes: &[u8]) -> Option<(&str, ValueRef<'_>, &[u8])> {
+/// A cell's bytes, and those of the cells after it.
+struct Cell<'a> {
+    name: &'a [u8],
+    class: u8,
+    payload: &'a [u8],
+    rest: &'a [u8],
+}
+
+fn split(bytes: &[u8]) -> Option<Cell<'_>> {
     let (len, rest) = bytes.split_first_chunk::<2>()?;
     let (name, rest) = rest.split_at_checked(u16::from_le_bytes(*len) as usize)?;
     let (class, rest) = rest.split_first()?;
     let (len, rest) = rest.split_first_chunk::<4>()?;
     let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    Some(Cell { name, class: *class, payload, rest })
+}
+
+fn split_cell(bytes: &[u8]) -> Option<(&str, ValueRef<'_>, &[u8])> {
+    let Cell { name, class, payload, rest } = split(bytes)?;
     let value = match class {
         1 => ValueRef::Int(i64::from_le_bytes(payload.try_into().ok()?)),
         2 => ValueRef::Real(f64::from_bits(u64::from_le_bytes(payload.try_into().ok()?))),
@@ -144,5 +178,19 @@ mod tests {
             let whole = exact_cells(&bytes[..cut]).filter(Result::is_ok).count();
             assert!(torn == 1 || whole < values.len(), "{cut}");
         }
+    }
+
+    #[test]
+    fn a_value_that_live_can_t_hold_is_told_and_never_read_as_another() {
+        let mut bytes = Vec::new();
+        push_exact(&mut bytes, "a", ValueRef::Int(1));
+        push_unfit(&mut bytes, "b");
+        push_exact(&mut bytes, "c", ValueRef::Int(2));
+        push_unfit(&mut bytes, "d");
+        assert_eq!(unfit_columns(&bytes).collect::<Vec<_>>(), ["b", "d"]);
+        assert!(exact_cells(&bytes).any(|cell| cell.is_err()));
+        let mut without = Vec::new();
+        push_exact(&mut without, "a", ValueRef::Int(0));
+        assert_eq!(unfit_columns(&without).count(), 0);
     }
 }

@@ -9,7 +9,7 @@ use crate::model::side::Which;
 use crate::model::table::{Carrier, Collation, Column, TableName, TableSchema};
 use crate::model::value::{Cells, EXACT, Value, fits};
 use crate::mount::memory::compare;
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
 #[path = "../../../../tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -41,6 +41,7 @@ fn whole(schema: &TableSchema) -> Scan {
         key: key_of(schema),
         range: KeyRange::default(),
         filter: None,
+        unfit: Unfit::Refuse,
     }
 }
 

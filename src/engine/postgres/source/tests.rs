@@ -10,7 +10,7 @@ use crate::model::filter::{Comparison, Filter};
 use crate::model::side::Which;
 use crate::model::table::{Automatic, Carrier, Collation, Column, TableName, TableSchema};
 use crate::model::value::{Cells, EXACT, Value};
-use crate::source::{KeyRange, Scan, Source};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
 mod edges;
 
@@ -46,6 +46,7 @@ fn whole(schema: &TableSchema) -> Scan {
         key: key_of(schema),
         range: KeyRange::default(),
         filter: None,
+        unfit: Unfit::Refuse,
     }
 }
 

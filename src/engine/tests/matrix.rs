@@ -5,10 +5,13 @@ use super::lab::{Database, Lab, counts};
 
 const ROWS: usize = 9;
 
+/// A column's type, and values as SQL.
+pub(in crate::engine) type Kind = (&'static str, &'static [&'static str]);
+
 /// The types of an engine.
 pub(in crate::engine) trait Types: Database {
-    /// A column's type, and values as SQL.
-    const TYPES: &'static [(&'static str, &'static [&'static str])];
+    /// The types that the server at hand has.
+    fn types() -> &'static [Kind];
 
     /// What the table needs, and what each session needs that fills it.
     const PRELUDE: [&'static str; 2];
@@ -23,7 +26,7 @@ pub(in crate::engine) trait Types: Database {
 /// The table `t` with a column of each type: `c0`, `c1`, ..
 pub(in crate::engine) fn table<D: Types>() -> String {
     let columns: Vec<String> =
-        D::TYPES.iter().enumerate().map(|(at, (kind, _))| format!("c{at} {kind}")).collect();
+        D::types().iter().enumerate().map(|(at, (kind, _))| format!("c{at} {kind}")).collect();
     format!("{} create table t(id int primary key, {});", D::PRELUDE[0], columns.join(", "))
 }
 
@@ -33,10 +36,10 @@ fn rows<D: Types>(first: usize) -> String {
     for row in 0..ROWS {
         let cell =
             |(kind, values): &(&str, &[&str])| D::value(kind, values[(first + row) % values.len()]);
-        let cells: Vec<String> = D::TYPES.iter().map(cell).collect();
+        let cells: Vec<String> = D::types().iter().map(cell).collect();
         sql.push_str(&format!("insert into t values ({row}, {});", cells.join(", ")));
     }
-    let nulls = vec!["null"; D::TYPES.len()].join(", ");
+    let nulls = vec!["null"; D::types().len()].join(", ");
     sql + &format!("insert into t values ({ROWS}, {nulls});")
 }
 
@@ -77,12 +80,12 @@ pub(in crate::engine) async fn is_set<D: Types>(from_snapshot: bool) {
     let was = lab.live.dump("t");
     let (found, columns) = lab.diff("t").await;
     assert_eq!(found, [0, 10, 0, 0]);
-    for (at, (kind, _)) in D::TYPES.iter().enumerate() {
+    for (at, (kind, _)) in D::types().iter().enumerate() {
         let name = format!("c{at}");
         let ours = columns.iter().find(|column| column.0 == name).map_or(0, |column| column.1);
         assert_eq!(D::differing(&lab, &name), ours, "{kind}");
     }
-    let names: Vec<String> = (0..D::TYPES.len()).map(|at| format!("c{at}")).collect();
+    let names: Vec<String> = (0..D::types().len()).map(|at| format!("c{at}")).collect();
     let columns: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), n.as_str())).collect();
     let plan = lab.patch("aaaaaa", "t", &columns, None).await.unwrap();
     let receipt = lab.apply(&plan).await.unwrap();

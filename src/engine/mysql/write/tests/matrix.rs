@@ -2,11 +2,11 @@
 
 use super::lab::{Database, Lab};
 use crate::engine::mysql::types::{Declared, Form};
-use crate::engine::tests::matrix::{self, Types};
+use crate::engine::tests::matrix::{self, Kind, Types};
 use crate::engine::tests::{Line, is_documented, table as documented};
 
 /// A column's type, and values as SQL.
-const TYPES: &[(&str, &[&str])] = &[
+const TYPES: &[Kind] = &[
     ("tinyint", &["-128", "127", "0", "-1"]),
     ("tinyint unsigned", &["0", "255"]),
     ("tinyint(1)", &["0", "1", "-1", "2"]),
@@ -78,7 +78,10 @@ const TYPES: &[(&str, &[&str])] = &[
 ];
 
 impl Types for Database {
-    const TYPES: &'static [(&'static str, &'static [&'static str])] = TYPES;
+    fn types() -> &'static [Kind] {
+        TYPES
+    }
+
     const PRELUDE: [&'static str; 2] = ["", "set sql_mode = 'ALLOW_INVALID_DATES';"];
 
     fn value(_: &str, value: &str) -> String {

@@ -132,7 +132,8 @@ fn in_encoding(encoding: &str) -> Database {
     let database = Server::shared().database();
     database.server.sql(&format!("drop database {}", database.name));
     database.server.sql(&format!(
-        "create database {} template template0 encoding '{encoding}' locale 'C'",
+        "create database {} template template0 encoding '{encoding}' \
+         lc_collate 'C' lc_ctype 'C'",
         database.name
     ));
     database

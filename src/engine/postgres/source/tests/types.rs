@@ -1,16 +1,19 @@
 //! Every type with values at its edges: what is read is what the server has. The oracle is
 //! psql, and the server's own input and output functions.
 
+use std::sync::OnceLock;
+
 use super::*;
 use crate::engine::postgres::session::quote_text;
 use crate::engine::postgres::types::words as said;
+use crate::engine::tests::matrix::Kind;
 use crate::engine::tests::{Line, is_documented, table};
 
 /// Types with values at their edges, read and compared with what psql prints.
 #[tokio::test]
 async fn t6_every_type_comes_as_the_server_prints_it() {
     let mut script = format!("{PRELUDE}\n");
-    let kinds = TYPES.iter().enumerate();
+    let kinds = types().iter().enumerate();
     for (at, (kind, values)) in kinds.clone() {
         script.push_str(&format!("create table t{at}(id serial primary key, v {kind});\n"));
         for value in *values {
@@ -56,7 +59,9 @@ async fn t6_every_type_comes_as_the_server_prints_it() {
         .iter()
         .map(|(column, tried)| Line { column, besides: besides(column), tried })
         .collect();
-    is_documented("postgres", &table(&lines));
+    if types().len() == TYPES.len() {
+        is_documented("postgres", &table(&lines));
+    }
 }
 
 fn besides(column: &Column) -> &'static str {
@@ -77,8 +82,22 @@ pub(in crate::engine::postgres) const PRELUDE: &str =
      create type mood as enum ('sad', 'it''s \"ok\"'); create type pair as (a int, b text);
      create domain positive as int check (value > 0);";
 
+/// The types that the server at hand has, with the values that it knows.
+pub(in crate::engine::postgres) fn types() -> &'static [Kind] {
+    static HERE: OnceLock<Vec<Kind>> = OnceLock::new();
+    HERE.get_or_init(|| match Server::shared().version() {
+        14.. => TYPES.to_vec(),
+        // Multiranges and the infinities of numeric came with 14.
+        _ => {
+            let known = TYPES.iter().filter(|(kind, _)| !kind.ends_with("multirange"));
+            let finite: &[&str] = &["1.10", "'NaN'", "1e100", "-0.000001"];
+            known.map(|(kind, v)| (*kind, if *kind == "numeric" { finite } else { *v })).collect()
+        }
+    })
+}
+
 /// A type, and literals of it.
-pub(in crate::engine::postgres) const TYPES: &[(&str, &[&str])] = &[
+pub(in crate::engine::postgres) const TYPES: &[Kind] = &[
     ("smallint", &["-32768", "32767", "0"]),
     ("integer", &["-2147483648", "2147483647"]),
     ("bigint", &["-9223372036854775808", "9223372036854775807"]),

@@ -31,7 +31,10 @@ impl lab::Database for Database {
     /// It waits until they are gone.
     fn kill_all(&self) {
         let others = format!("from pg_stat_activity where datname = '{}'", self.name);
-        self.server.sql(&format!("select pg_terminate_backend(pid, 20000) {others}"));
+        self.server.sql(&format!("select pg_terminate_backend(pid) {others}"));
+        while self.server.sql(&format!("select count(*) {others}")).trim() != "0" {
+            std::thread::yield_now();
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! The matrix of types on PostgreSQL: what the server prints, through psql, is the oracle.
 
-use super::super::super::source::tests::types::{PRELUDE, TYPES};
+use super::super::super::source::tests::types::{PRELUDE, types};
 use super::lab::{Database, Lab};
-use crate::engine::tests::matrix::{self, Types};
+use crate::engine::tests::matrix::{self, Kind, Types};
 
 impl Types for Database {
-    const TYPES: &'static [(&'static str, &'static [&'static str])] = TYPES;
+    fn types() -> &'static [Kind] {
+        types()
+    }
+
     const PRELUDE: [&'static str; 2] = [PRELUDE, ""];
 
     fn value(kind: &str, value: &str) -> String {

@@ -221,7 +221,10 @@ async fn t4_t19_text_that_live_can_t_hold_is_one_conflict() {
     let live = server.database();
     let name = &live.name;
     server.sql(&format!("drop database {name}"));
-    server.sql(&format!("create database {name} encoding 'LATIN1' locale 'C' template template0"));
+    server.sql(&format!(
+        "create database {name} encoding 'LATIN1' lc_collate 'C' \
+         lc_ctype 'C' template template0"
+    ));
     let both = "create table t(id int primary key, v text); \
                 insert into t values (1, 'a'), (2, 'b'), (3, 'c')";
     let lab = Lab::of(live, server.database(), both, "update t set v = 'x'");

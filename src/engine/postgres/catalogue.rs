@@ -153,13 +153,18 @@ impl Table {
         server: &Server,
         name: &TableName,
     ) -> Result<Option<Self>, Stop> {
+        // Not by pg_partition_tree, which locks the partitions.
         let rows = session
             .strings(
                 "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, \
                  case when c.relkind = 'p' then \
-                   (select case when min(leaf.reltuples) >= 0 then sum(leaf.reltuples) end \
-                    from pg_catalog.pg_partition_tree(c.oid) p \
-                    join pg_catalog.pg_class leaf on leaf.oid = p.relid where p.isleaf) \
+                   (with recursive part(oid) as ( \
+                      select inhrelid from pg_catalog.pg_inherits where inhparent = c.oid \
+                      union all select i.inhrelid from part \
+                      join pg_catalog.pg_inherits i on i.inhparent = part.oid) \
+                    select case when min(leaf.reltuples) >= 0 then sum(leaf.reltuples) end \
+                    from part join pg_catalog.pg_class leaf on leaf.oid = part.oid \
+                    where leaf.relkind <> 'p') \
                  when c.reltuples >= 0 then c.reltuples end::int8::text, \
                  pg_catalog.row_security_active(c.oid)::text, \
                  exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid \

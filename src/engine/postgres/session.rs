@@ -96,9 +96,12 @@ impl Session {
     /// Asks with `pg_catalog` as the search path, which goes with the transaction.
     async fn introduced(&mut self) -> Result<Server, Stop> {
         self.run("begin read only; set local search_path = pg_catalog").await?;
+        // Where both fail, the first says why.
         let server = self.introduce().await;
-        self.run("rollback").await?;
-        server
+        let ended = self.run("rollback").await;
+        let server = server?;
+        ended?;
+        Ok(server)
     }
 
     async fn introduce(&mut self) -> Result<Server, Stop> {

@@ -281,10 +281,13 @@ impl PostgresTarget {
             false => "rollback",
         };
         let looked = looked.map_err(|stop| self.failed("read its catalogue", stop));
-        if self.session.is_some() {
-            self.run("end a look at its catalogue", end).await?;
-        }
+        // Where both fail, the first says why.
+        let ended = match self.session.is_some() {
+            true => self.run("end a look at its catalogue", end).await,
+            false => Ok(()),
+        };
         let looked = looked?;
+        ended?;
         self.tables.insert(name.clone(), Arc::clone(&looked.0));
         Ok(looked)
     }
@@ -482,7 +485,8 @@ impl Target for PostgresTarget {
         let error = self.failed("commit", e.into());
         if !lost {
             // The server says no and has rolled back, or does so now.
-            self.rollback().await?;
+            let ended = self.rollback().await;
+            tracing::debug!(?ended, "a refused commit is rolled back");
             return Err(error);
         }
         match self.fate(&transaction, started).await {

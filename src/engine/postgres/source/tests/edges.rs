@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::engine::postgres::address::Address;
+use crate::engine::postgres::catalogue::Table;
 use crate::engine::postgres::pool::Pool;
+use crate::engine::postgres::session::Session;
 use crate::error::Error;
 
 #[tokio::test]
@@ -30,7 +32,6 @@ async fn g1_a_table_rewritten_behind_the_snapshot_is_not_taken_for_emptied() {
          alter table left_alone add more text default 'x'; insert into left_alone values (2);
          create table kept_2 partition of kept for values from (10) to (20);",
     );
-    // A look at a partitioned table locks its partitions, as reading does.
     for table in ["parts", "left_alone", "kept"] {
         described.push(schema(source.as_ref(), table).await);
     }
@@ -47,6 +48,30 @@ async fn g1_a_table_rewritten_behind_the_snapshot_is_not_taken_for_emptied() {
     let t = &described[0];
     let keys = carry_rows(&key_of(t), &[vec![Value::Int(1)]]).unwrap();
     assert!(source.fetch(&t.name, &t.columns, &key_of(t), &keys).await.is_err());
+}
+
+/// Somebody else may hold a partition locked for long: a look at the catalogue does not wait, and
+/// counts all the same what hangs from a partition of a partition.
+#[tokio::test]
+async fn g8_a_look_at_a_partitioned_table_waits_for_no_partition() {
+    let database = Database::with(
+        "create table parts(id int primary key) partition by range (id);
+         create table low partition of parts for values from (0) to (10);
+         create table high partition of parts for values from (10) to (30) partition by range (id);
+         create table high_1 partition of high for values from (10) to (20);
+         create table high_2 partition of high for values from (20) to (30);
+         insert into parts select generate_series(5, 24); analyze low; analyze high_1; analyze high_2;",
+    );
+    let address = Address::parse(&database.url(), Which::Live).unwrap();
+    let (mut other, _) = Session::open(&address).await.unwrap();
+    other.run("begin; lock table low, high_2 in access exclusive mode").await.unwrap();
+    let (mut session, server) = Session::open(&address).await.unwrap();
+    session.run("begin; set local lock_timeout = '10s'").await.unwrap();
+    session.run("set local search_path = pg_catalog").await.unwrap();
+    let table = Table::find(&mut session, &server, &TableName::bare("parts")).await;
+    assert_eq!(table.unwrap().unwrap().rows, Some(20));
+    session.run("rollback").await.unwrap();
+    other.run("rollback").await.unwrap();
 }
 
 #[tokio::test]

@@ -89,7 +89,13 @@ fn bucket() -> Sandbox {
          sqlite3 old.db .dump | gzip > root/backups/dump.sql.gz
          sqlite3 -header -csv old.db 'select * from t' > t.csv
          tar -czf root/backups/all.tar.gz t.csv
-         cp old.db root/backups/app.db",
+         cp old.db root/backups/app.db
+         mkdir -p root/backups/hive/t/day=2024-03-14 root/backups/export/app/public.t/1
+         cp root/backups/t.parquet root/backups/hive/t/day=2024-03-14/data_0.parquet
+         cp root/backups/t.parquet root/backups/export/app/public.t/1/part-00000-0c6d.gz.parquet
+         echo '{\"status\":\"COMPLETE\"}' > root/backups/export/export_info_export.json
+         echo '{\"perTableStatus\":[{\"target\":\"app.public.t\",\"status\":\"COMPLETE\"}]}' \\
+             > root/backups/export/export_tables_info_export_from_1_to_1.json",
     );
     sandbox.sqlite("live.db", "delete from t where id % 10 = 0");
     sandbox
@@ -113,6 +119,9 @@ fn rows_come_back_from_every_kind_of_object() {
         "s3://backups/snaps@latest~1",
         "s3://backups/t.parquet",
         "s3://backups/loose/",
+        "s3://backups/hive",
+        "s3://backups/hive/t",
+        "s3://backups/export",
         "s3://backups/dump.sql.gz",
         "s3://backups/app.db",
         "s3://backups/all.tar.gz",

@@ -13,13 +13,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::backup::dress::{Dress, Pair};
+use crate::backup::dress::Dress;
 use crate::backup::dump::Dump;
-use crate::backup::file::BackupFile;
+use crate::backup::file::{BackupFile, regular};
 use crate::backup::guard::{blocking, caught, stream};
 use crate::backup::manifest::FileFormat;
 use crate::backup::parquet::ParquetTable;
-use crate::backup::place::Object;
+use crate::backup::parts::{Part, Parts};
 use crate::backup::text::{Limits, TextFile, TextFormat, stage};
 use crate::error::{Error, Result};
 use crate::fit::notes::{FitNotes, Habit, Tally};
@@ -30,8 +30,8 @@ use crate::source::{KeyRange, Scan, Source, Survey};
 /// What a table's file is.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// Parquet of any writer.
-    Parquet,
+    /// Parquet of any writer, in one file or several.
+    Parquet(Vec<Part>),
     /// CSV or JSON of any writer.
     Text(TextFormat),
     /// A file of a snapshot of ours.
@@ -58,23 +58,35 @@ pub struct OwnFile {
 pub struct TableFile {
     /// The table.
     pub name: TableName,
-    /// The file.
+    /// The file; the folder, where it is in several.
     pub path: PathBuf,
     /// The folder that no link may lead out of; `None` for a file named by the user.
     pub folder: Option<PathBuf>,
-    /// The object that is read in its place.
-    pub remote: Option<Arc<Object>>,
     /// What the file is.
     pub content: Content,
 }
 
 impl TableFile {
-    /// Opens the file, or the object that it stands for.
-    fn open(&self) -> Result<BackupFile> {
-        match &self.remote {
-            Some(object) => Ok(BackupFile::remote(&self.path, Arc::clone(object))),
-            None => BackupFile::open(&self.path, self.folder.as_deref()),
+    /// Opens one of its files, or the object that it stands for.
+    fn open(&self, part: &Part) -> Result<BackupFile> {
+        match &part.remote {
+            Some(object) => Ok(BackupFile::remote(&part.path, Arc::clone(object))),
+            None => BackupFile::open(&part.path, self.folder.as_deref()),
         }
+    }
+
+    /// The files that it is in, one a table of a dump too.
+    fn parts(&self) -> Vec<Part> {
+        match &self.content {
+            Content::Parquet(parts) => parts.clone(),
+            _ => vec![Part::whole(self.path.clone())],
+        }
+    }
+
+    /// The size of all its files, in bytes.
+    pub(crate) fn size(&self) -> Result<u64> {
+        let size = |part: Part| regular(&part.path, self.folder.as_deref()).map(|m| m.len());
+        self.parts().into_iter().map(size).sum()
     }
 }
 
@@ -82,12 +94,12 @@ impl TableFile {
 struct Table {
     file: TableFile,
     limits: Limits,
-    open: Mutex<Option<Arc<ParquetTable>>>,
+    open: Mutex<Option<Arc<Parts>>>,
 }
 
 impl Table {
     /// Opens the table, once: blocks.
-    fn open(&self, notes: &FitNotes) -> Result<Arc<ParquetTable>> {
+    fn open(&self, notes: &FitNotes) -> Result<Arc<Parts>> {
         // Held while it is opened, so that ranges that start together open it once.
         let mut open = self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(table) = &*open {
@@ -107,22 +119,30 @@ impl Table {
     }
 }
 
-/// Opens a table's file; blocks. A snapshot of ours is checked against its manifest; a
+/// Opens a table's files; blocks. A snapshot of ours is checked against its manifest; a
 /// text file is staged.
-pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<ParquetTable> {
+pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
     let name = table.name.clone();
+    let folder = table.folder.as_deref();
     let format = match &table.content {
-        Content::Parquet => {
-            let file = table.open()?;
-            return ParquetTable::open(name, file, Dress::Foreign, limits);
+        Content::Parquet(parts) => {
+            let open = |part: &Part| {
+                let file = table.open(part)?;
+                let open = ParquetTable::open(name.clone(), file, Dress::Foreign, limits)?;
+                Ok(open.with(&part.told))
+            };
+            let parts = parts.iter().map(open).collect::<Result<Vec<_>>>()?;
+            return Parts::of(parts).ok_or_else(|| {
+                Error::damaged(format!("{} holds no file of {name}", table.path.display()))
+            });
         }
         Content::Text(format) => *format,
         Content::Dump(dump) => {
             let staged = dump.staged(&name)?;
-            return ParquetTable::open_staged(name, &table.path, staged, limits);
+            return Ok(ParquetTable::open_staged(name, &table.path, staged, limits)?.into());
         }
         Content::Own(own) => {
-            let file = BackupFile::open(&table.path, table.folder.as_deref())?;
+            let file = BackupFile::open(&table.path, folder)?;
             if file.size() != own.bytes || file.sha256()? != own.sha256 {
                 return Err(Error::damaged(format!(
                     "backup file {} is not what its manifest says: its digest differs",
@@ -133,16 +153,15 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<ParquetTab
             match own.format {
                 FileFormat::Parquet => {
                     let dress = Dress::Own(Box::new(own.schema.clone()));
-                    return ParquetTable::open(name, file, dress, limits);
+                    return Ok(ParquetTable::open(name, file, dress, limits)?.into());
                 }
                 FileFormat::Jsonl => TextFormat::Json { own: true },
             }
         }
     };
-    let folder = table.folder.as_deref();
     let text = TextFile { path: &table.path, root: folder, format, limits };
     let staged = stage(&text, &tempfile::env::temp_dir())?;
-    ParquetTable::open_staged(name, &table.path, staged, limits)
+    Ok(ParquetTable::open_staged(name, &table.path, staged, limits)?.into())
 }
 
 /// A backup of tables in files.
@@ -193,7 +212,7 @@ impl Files {
     async fn on_table<T: Send + 'static>(
         &self,
         name: &TableName,
-        work: impl FnOnce(&ParquetTable) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&Parts) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let table = self.table(name)?;
         let (path, notes) = (table.file.path.clone(), self.notes.clone());
@@ -239,14 +258,8 @@ impl Source for Files {
         let path = table.file.path.clone();
         Ok(stream(scan_schema(&scan.columns), &path, move |send| {
             let open = table.open(&notes)?;
-            if open.rows() == 0 {
-                return Ok(());
-            }
-            let range = open.range(&scan.key, &scan.range)?;
-            let mut pairs = open.pairs(&scan.columns)?;
-            Pair::all(&mut pairs, scan.unfit, &scan.key);
             let mut tally = Tally::default();
-            let read = open.read(&pairs, range, &mut tally, |batch, _| Ok(send(batch)));
+            let read = open.scan(&scan, &mut tally, send);
             notes.record(open.name(), &part(&scan.range), &tally);
             read
         }))
@@ -310,7 +323,9 @@ fn digest_of(files: &[TableFile]) -> Result<String> {
         }
     } else {
         for table in files {
-            take(&table.name.to_string(), table.open()?)?;
+            for part in table.parts() {
+                take(&table.name.to_string(), table.open(&part)?)?;
+            }
         }
     }
     Ok(hex(&hasher.finalize()))
@@ -329,7 +344,7 @@ pub(crate) fn part(range: &KeyRange) -> String {
 /// be opened warns of that; reading its table is the error.
 pub(crate) fn warnings(table: &TableFile, limits: Limits) -> Vec<String> {
     let name = &table.name;
-    if !matches!(table.content, Content::Parquet) {
+    if !matches!(table.content, Content::Parquet(_)) {
         return Vec::new();
     }
     let looked = caught(&table.path, || {

@@ -4,6 +4,7 @@
 //! <root>/<database>/<timestamp>/parquet/<table>.parquet      story C: dated takes of databases
 //!                              /json/<table>.json.gz
 //! <folder>/<table>.parquet | .csv | .jsonl | .json [.gz|.zst|.xz|.bz2]      loose files
+//! <folder>/<table>/..                                        tables of many files ([`hive`])
 //! ```
 //!
 //! A timestamp is 8 or 14 digits with any of `-_:T ` between (`2024-05-29-09:14:42`,
@@ -16,9 +17,12 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, TimeZone, Utc};
 
 use crate::backup::file::unreadable;
+use crate::backup::hive;
 use crate::backup::manifest::MANIFEST;
+use crate::backup::parts::Part;
 use crate::backup::text::Compression;
 use crate::error::Result;
+use crate::model::table::TableName;
 
 /// What a file's name says it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,11 +39,21 @@ pub enum Named {
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// The table: the file's name without its extensions.
-    pub table: String,
-    /// The file.
+    pub table: TableName,
+    /// The file, or the folder of its files.
     pub path: PathBuf,
     /// What its name says it is.
     pub named: Named,
+    /// The files of a Parquet table.
+    pub parts: Vec<Part>,
+}
+
+impl Candidate {
+    /// A Parquet table in one file.
+    pub fn parquet(table: &str, path: &Path) -> Self {
+        let parts = vec![Part::whole(path.to_owned())];
+        Self { table: TableName::bare(table), path: path.to_owned(), named: Named::Parquet, parts }
+    }
 }
 
 /// What a file's name says: the table and the format; `None` for other names.
@@ -63,7 +77,11 @@ pub fn by_name(path: &Path) -> Option<Candidate> {
     .into_iter()
     .find(|(extension, _)| stem.ends_with(extension))?;
     let table = name.get(..stem.len() - extension.len()).filter(|table| !table.is_empty())?;
-    Some(Candidate { table: table.to_owned(), path: path.to_owned(), named })
+    let parquet = Candidate::parquet(table, path);
+    match named {
+        Named::Parquet => Some(parquet),
+        _ => Some(Candidate { named, parts: Vec::new(), ..parquet }),
+    }
 }
 
 /// The tables of a folder's files.
@@ -71,29 +89,36 @@ pub fn by_name(path: &Path) -> Option<Candidate> {
 pub struct Loose {
     /// A file a table: Parquet before JSON lines before CSV.
     pub tables: Vec<Candidate>,
-    /// Files that hold a table which another file holds too.
-    pub passed_over: Vec<PathBuf>,
+    /// What is not read, and why.
+    pub passed_over: Vec<(PathBuf, String)>,
 }
 
 /// The loose tables right in these folders, the first folder's preferred.
 pub fn loose(folders: &[&Path]) -> Result<Loose> {
-    let mut found: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+    let mut found: BTreeMap<TableName, Vec<Candidate>> = BTreeMap::new();
+    let mut loose = Loose::default();
     for folder in folders {
         let mut here: Vec<Candidate> = entries(folder)?
             .into_iter()
             .filter(|(path, kind)| !hidden(path) && !kind.is_dir() && !path.ends_with(MANIFEST))
             .filter_map(|(path, _)| by_name(&path))
             .collect();
+        for inner in self::folders(folder)? {
+            match hive::table(&inner) {
+                Ok(table) => here.extend(table),
+                Err(e) => loose.passed_over.push((inner, e.to_string())),
+            }
+        }
         here.sort_by(|a, b| (a.named, &a.path).cmp(&(b.named, &b.path)));
         for candidate in here {
             found.entry(candidate.table.clone()).or_default().push(candidate);
         }
     }
-    let mut loose = Loose::default();
     for candidates in found.into_values() {
         let mut candidates = candidates.into_iter();
         loose.tables.extend(candidates.next());
-        loose.passed_over.extend(candidates.map(|c| c.path));
+        let twice = |c: Candidate| (c.path, "another file holds the same table".to_owned());
+        loose.passed_over.extend(candidates.map(twice));
     }
     Ok(loose)
 }
@@ -157,7 +182,8 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-fn entries(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>> {
+/// What lies right in a folder; links are not followed.
+pub(super) fn entries(folder: &Path) -> Result<Vec<(PathBuf, fs::FileType)>> {
     fs::read_dir(folder)
         .map_err(|e| unreadable(folder, e))?
         .map(|entry| {
@@ -209,7 +235,7 @@ mod tests {
             ("t.csv", "t", Named::Csv),
         ] {
             let found = by_name(Path::new(name)).unwrap();
-            assert_eq!((found.table.as_str(), found.named), (table, named), "{name}");
+            assert_eq!((found.table.name.as_str(), found.named), (table, named), "{name}");
         }
         for name in ["README.md", ".parquet", "json", "t.sqlite", "t.gz"] {
             assert!(by_name(Path::new(name)).is_none(), "{name}");

@@ -43,7 +43,7 @@ pub struct InspectedTable {
     pub rows: Option<u64>,
     /// Its columns, where they are known without reading rows.
     pub columns: Vec<String>,
-    /// The size of the file that would be read, in bytes.
+    /// The size of the files that would be read, in bytes.
     pub bytes: Option<u64>,
     /// Why it can't be read.
     pub problem: Option<String>,
@@ -196,7 +196,7 @@ fn ours(snapshot: &Snapshot) -> Vec<InspectedTable> {
 
 /// A table's file, and what is doubtful about it.
 fn look(file: &TableFile, limits: Limits) -> (InspectedTable, Vec<String>) {
-    let bytes = regular(&file.path, file.folder.as_deref()).map(|m| m.len());
+    let bytes = file.size();
     let mut table = InspectedTable {
         name: file.name.clone(),
         rows: None,
@@ -221,5 +221,5 @@ fn look(file: &TableFile, limits: Limits) -> (InspectedTable, Vec<String>) {
 }
 
 fn is_parquet(file: &TableFile) -> bool {
-    matches!(file.content, files::Content::Parquet)
+    matches!(file.content, files::Content::Parquet(_))
 }

@@ -10,8 +10,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
@@ -19,7 +18,7 @@ use arrow::datatypes::{
 use crate::backup::parquet::ParquetTable;
 use crate::error::Result;
 use crate::fit::notes::Tally;
-use crate::model::table::{Carrier, Collation, Column, scan_schema};
+use crate::model::table::{Carrier, Collation, Column};
 use crate::model::value::{Value, ValueRef};
 use crate::source::{KeyRange, Survey};
 
@@ -30,6 +29,16 @@ pub(crate) struct KeyIndex {
     ordered: bool,
     /// The first key of every batch and row group.
     marks: Vec<Mark>,
+    /// The first and the last row's key, where rows are in order.
+    ends: Option<[Vec<KeyCell<'static>>; 2]>,
+}
+
+/// The rows that were found for keys.
+pub(crate) struct Found {
+    /// Which of the keys each row was found for.
+    pub(crate) places: Vec<usize>,
+    /// The rows, in the file's order.
+    pub(crate) rows: Vec<RecordBatch>,
 }
 
 #[derive(Debug)]
@@ -170,7 +179,8 @@ impl ParquetTable {
 
     fn index(&self, key: &[Column]) -> Result<KeyIndex> {
         let pairs = self.pairs(key)?;
-        let mut index = KeyIndex { ordered: true, marks: Vec::new() };
+        let mut index = KeyIndex { ordered: true, marks: Vec::new(), ends: None };
+        let mut first_key = None;
         let mut last: Option<Vec<KeyCell<'static>>> = None;
         let mut starts = self.group_starts();
         starts.push(self.rows());
@@ -189,14 +199,17 @@ impl ParquetTable {
                 index.ordered = index.ordered
                     && last.as_ref().is_none_or(|last| *last <= columns.row(0))
                     && columns.ascending(rows);
-                last = Some(columns.row(rows - 1).into_iter().map(KeyCell::owned).collect());
+                let owned = |row| columns.row(row).into_iter().map(KeyCell::owned).collect();
+                first_key.get_or_insert_with(|| owned(0));
+                last = Some(owned(rows - 1));
                 Ok(index.ordered)
             })?;
             if !index.ordered {
                 index.marks.clear();
-                break;
+                return Ok(index);
             }
         }
+        index.ends = first_key.zip(last).map(|(first, last)| [first, last]);
         Ok(index)
     }
 
@@ -251,19 +264,36 @@ impl ParquetTable {
         Ok(found)
     }
 
-    /// The rows of these keys, in the order of `keys`; keys that are not there are left
-    /// out. NULLs match nothing.
-    pub(crate) fn fetch(
+    /// The first row's key's first column, where the rows are in order.
+    pub(crate) fn first_key(&self, key: &[Column]) -> Result<Option<Value>> {
+        let index = self.key_index(key)?;
+        Ok(index.ends.as_ref().and_then(|[first, _]| first[0].value(key[0].carrier)))
+    }
+
+    /// True when the rows are in key order, and begin behind those of `before`, which are.
+    pub(crate) fn is_ordered_behind(&self, before: Option<&Self>, key: &[Column]) -> Result<bool> {
+        if self.rows() == 0 {
+            return Ok(true);
+        }
+        if !sortable(key) || !self.key_index(key)?.ordered {
+            return Ok(false);
+        }
+        let Some(before) = before else { return Ok(true) };
+        let (own, before) = (self.key_index(key)?, before.key_index(key)?);
+        Ok(match (&before.ends, &own.ends) {
+            (Some([_, last]), Some([first, _])) => last <= first,
+            _ => false,
+        })
+    }
+
+    /// The rows of these keys; keys that are not there are left out. NULLs match nothing.
+    pub(crate) fn find(
         &self,
         columns: &[Column],
         key: &[Column],
         keys: &RecordBatch,
         tally: &mut Tally,
-    ) -> Result<RecordBatch> {
-        let schema = scan_schema(columns);
-        if self.rows() == 0 {
-            return Ok(RecordBatch::new_empty(schema));
-        }
+    ) -> Result<Found> {
         let wanted_keys = KeyColumns::of(keys, key);
         let mut wanted: HashMap<Vec<KeyCell<'_>>, usize> = HashMap::new();
         for row in 0..keys.num_rows() {
@@ -273,25 +303,19 @@ impl ParquetTable {
             }
         }
         let range = self.around(key, &wanted)?;
-        let mut hits: Vec<(usize, u64)> = Vec::new();
+        let (mut places, mut hits) = (Vec::new(), Vec::new());
         self.read(&self.pairs(key)?, range, &mut Tally::default(), |batch, first| {
             let found = KeyColumns::of(&batch, key);
             for row in 0..batch.num_rows() {
                 if let Some(place) = wanted.get(&found.row(row)) {
-                    hits.push((*place, first + row as u64));
+                    places.push(*place);
+                    hits.push(first + row as u64);
                 }
             }
             Ok(true)
         })?;
-        let rows: Vec<u64> = hits.iter().map(|(_, row)| *row).collect();
-        let batches = self.read_rows(&self.pairs(columns)?, &rows, tally)?;
-        let batch = concat_batches(&schema, &batches)?;
-        if hits.is_sorted() {
-            return Ok(batch);
-        }
-        let mut order: Vec<u32> = (0..hits.len() as u32).collect();
-        order.sort_by_key(|place| hits[*place as usize]);
-        Ok(take_record_batch(&batch, &UInt32Array::from(order))?)
+        let rows = self.read_rows(&self.pairs(columns)?, &hits, tally)?;
+        Ok(Found { places, rows })
     }
 
     /// The rows between the least and the greatest wanted key, where the rows are in order.

@@ -9,8 +9,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
@@ -24,6 +25,7 @@ use crate::backup::dress::{Dress, Pair};
 use crate::backup::file::BackupFile;
 use crate::backup::guard::{Meter, caught};
 use crate::backup::keys::KeyIndex;
+use crate::backup::parts::Told;
 use crate::backup::text::decompress::too_large;
 use crate::backup::text::{Limits, Staged};
 use crate::error::{Error, Result};
@@ -51,6 +53,8 @@ pub struct ParquetTable {
     batch_rows: usize,
     /// The staged text that the file is; its folder goes with it.
     staged: Option<Staged>,
+    /// The columns that the file's folders tell, a row each.
+    told: Vec<(String, ArrayRef)>,
     pub(crate) keys: Mutex<Vec<(Vec<Column>, Arc<KeyIndex>)>>,
 }
 
@@ -77,7 +81,8 @@ impl ParquetTable {
         let width = bytes / rows.max(1) + 1;
         let batch_rows = (BATCH_BYTES / width).clamp(16, BATCH_ROWS as u64) as usize;
         let keys = Mutex::default();
-        Ok(Self { name, file, metadata, dress, limits, batch_rows, staged: None, keys })
+        let (staged, told) = (None, Vec::new());
+        Ok(Self { name, file, metadata, dress, limits, batch_rows, staged, told, keys })
     }
 
     /// Opens what the text file at `path` was staged as.
@@ -91,6 +96,19 @@ impl ParquetTable {
         let dress = Dress::Staged(staged.habits.clone());
         let table = Self::open(name, file, dress, limits)?;
         Ok(Self { staged: Some(staged), ..table })
+    }
+
+    /// The same with the columns that its folders' names tell. A column that the file holds
+    /// itself is read from the file.
+    pub(crate) fn with(self, told: &[Told]) -> Self {
+        let own: Vec<&str> =
+            self.metadata.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        let told = told.iter().filter(|(name, _)| !own.contains(&name.as_str()));
+        let told = told.map(|(name, value)| {
+            let array: ArrayRef = Arc::new(StringArray::from(vec![value.as_deref()]));
+            (name.clone(), array)
+        });
+        Self { told: told.collect(), ..self }
     }
 
     /// The staged text that this is, where it is one.
@@ -113,12 +131,14 @@ impl ParquetTable {
         self.metadata.metadata().file_metadata().num_rows().max(0) as u64
     }
 
-    /// The columns that can be read, in the file's order, with their Arrow types.
+    /// The columns that can be read, in the file's order, with their Arrow types; then those
+    /// that its folders tell.
     pub fn columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
         let fields = self.metadata.schema().fields().iter();
         fields
             .filter(|f| is_plain(f.data_type()) && f.name() != EXACT)
             .map(|f| (f.name().as_str(), f.data_type()))
+            .chain(self.told.iter().map(|(name, value)| (name.as_str(), value.data_type())))
     }
 
     /// The names of nested columns, which are not read.
@@ -218,6 +238,7 @@ impl ParquetTable {
             meter.add(batch.get_array_memory_size() as u64, &self.limits, self.file.path())?;
             let first = next;
             next += batch.num_rows() as u64;
+            let batch = self.whole(batch, pairs)?;
             let batch = self.dress.undress(&batch, pairs, &self.name, Rows::From(first), tally)?;
             if !each(batch, first)? {
                 return Ok(());
@@ -250,6 +271,7 @@ impl ParquetTable {
             let (here, after) =
                 left.split_at_checked(batch.num_rows()).ok_or_else(|| torn(&self.file))?;
             left = after;
+            let batch = self.whole(batch, pairs)?;
             batches.push(self.dress.undress(&batch, pairs, &self.name, Rows::At(here), tally)?);
         }
         if !left.is_empty() {
@@ -257,6 +279,23 @@ impl ParquetTable {
         }
         self.file.unchanged()?;
         Ok(batches)
+    }
+
+    /// A batch with those of the columns that the folders tell that are wanted.
+    fn whole(&self, batch: RecordBatch, pairs: &[Pair]) -> Result<RecordBatch> {
+        let wanted = |name: &String| pairs.iter().any(|pair| pair.file == *name);
+        let told: Vec<_> = self.told.iter().filter(|(name, _)| wanted(name)).collect();
+        if told.is_empty() {
+            return Ok(batch);
+        }
+        let rows = UInt32Array::from(vec![0; batch.num_rows()]);
+        let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
+        let mut columns = batch.columns().to_vec();
+        for (name, value) in told {
+            fields.push(Arc::new(Field::new(name, value.data_type().clone(), true)));
+            columns.push(take(value, &rows, None)?);
+        }
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
     /// A reader of these ascending row ranges: row groups without any of them are not

@@ -108,7 +108,6 @@ impl Snapshot {
                 name: table.name.clone(),
                 path,
                 folder: Some(self.folder.clone()),
-                remote: None,
                 content: Content::Own(Box::new(OwnFile {
                     format: file.format,
                     schema: table.schema.clone(),

@@ -9,6 +9,7 @@ mod inspect;
 mod ours;
 mod packed;
 mod parquet;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

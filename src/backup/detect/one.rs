@@ -30,12 +30,9 @@ pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
         return found(Layout::Sqlite(path.to_owned()), "it begins with \"SQLite format 3\"");
     }
     if head.starts_with(b"PAR1") {
-        let table = named.unwrap_or_else(|| Candidate {
-            table: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-            path: path.to_owned(),
-            named: Named::Parquet,
-        });
-        let table = Candidate { named: Named::Parquet, ..table };
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = named.as_ref().map_or(&*stem, |table| &table.table.name);
+        let table = Candidate::parquet(name, path);
         return found(one(table, "Parquet file"), "it begins with \"PAR1\"");
     }
     if named.as_ref().is_none_or(|table| table.named != Named::Parquet)

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::backup::detect::{self, BackupSpec, Layout};
-use crate::backup::folder::{Named, by_name};
+use crate::backup::folder::by_name;
 use crate::backup::guard::blocking;
 use crate::backup::manifest::MANIFEST;
 use crate::backup::place::remote::{Object, Remote};
 use crate::backup::place::{Purpose, unwritable};
+use crate::backup::rds;
 use crate::backup::text::decompress::too_large;
 use crate::backup::text::stage::sink::private_file;
 use crate::error::{Error, Result};
@@ -109,9 +110,10 @@ async fn folder(
     }
     let heads = laid.iter().map(|(path, object)| async move {
         let manifest = path.ends_with(MANIFEST);
+        let told = manifest || rds::is_info(path);
         let length = match by_name(path) {
-            Some(_) if !manifest => 0,
-            _ if manifest || object.size() <= SMALL => object.size().min(64 << 20),
+            Some(_) if !told => 0,
+            _ if told || object.size() <= SMALL => object.size().min(64 << 20),
             _ => HEAD,
         };
         lay(object, path, &object.range(0..length).await?)
@@ -131,12 +133,14 @@ async fn folder(
             }
         }
         Layout::Tables { tables, .. } => {
-            for table in tables.iter().filter(|table| is_wanted(spec, &table.table)) {
-                match (table.named, laid.get(&table.path)) {
-                    (Named::Parquet, Some(object)) => {
-                        mirror.objects.insert(table.path.clone(), Arc::clone(object));
+            for table in tables.iter().filter(|table| is_wanted(spec, &table.table.name)) {
+                for part in &table.parts {
+                    if let Some(object) = laid.get(&part.path) {
+                        mirror.objects.insert(part.path.clone(), Arc::clone(object));
                     }
-                    _ => wanted.push(table.path.clone()),
+                }
+                if table.parts.is_empty() {
+                    wanted.push(table.path.clone());
                 }
             }
         }
@@ -165,7 +169,7 @@ async fn folder(
     }
     // What has no bytes here must not be read as if it had.
     for path in laid.into_keys().filter(|path| !mirror.objects.contains_key(path)) {
-        if !path.ends_with(MANIFEST) {
+        if !path.ends_with(MANIFEST) && !rds::is_info(&path) {
             fs::remove_file(&path).map_err(|e| unwritable(&path, e))?;
         }
     }

@@ -74,6 +74,7 @@ impl Context {
     /// An origin with its path as seen from this folder, for a screen.
     pub fn seen(&self, origin: &Origin) -> Origin {
         let mut origin = origin.clone();
+        origin.further = origin.further.iter().map(|further| self.seen(further)).collect();
         if let Ok(below) = Path::new(&origin.location).strip_prefix(&self.folder)
             && !below.as_os_str().is_empty()
         {

@@ -9,7 +9,6 @@ mod compare;
 pub mod counts;
 mod emit;
 pub mod exec;
-mod keys;
 mod merge;
 pub mod node;
 mod ordered;

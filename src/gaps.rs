@@ -15,11 +15,12 @@ use futures::TryStreamExt;
 pub use runs::Runs;
 
 use crate::error::{Error, Result};
+use crate::model::origin::Origin;
 use crate::model::side::{Side, Which};
-use crate::model::summary::GapReport;
+use crate::model::summary::{GapBackup, GapReport};
 use crate::model::table::{Carrier, Column, TableName};
-use crate::mount::Mount;
 use crate::mount::order::usable_splits;
+use crate::mount::{Mount, find_table};
 use crate::progress::Progress;
 use crate::source::{KeyRange, Scan, Source, Unfit};
 
@@ -41,12 +42,37 @@ pub async fn gaps(
         .hint("name an integer column: restorekit gaps --key ID"));
     }
     progress.start(&format!("reading the keys of {}", table.live), None);
-    let (live, backup) = futures::try_join!(
-        present(mount, Which::Live, table, key, progress),
-        present(mount, Which::Backup, table, key, progress),
+    let parts = mount.parallelism();
+    let backups = mount.backups().iter().map(|source| async {
+        let tables = source.tables().await?;
+        match find_table(&tables, &table.backup.to_string()) {
+            Some(table) => present(source.as_ref(), table, key, parts, progress).await,
+            None => Ok(Runs::default()),
+        }
+    });
+    let (live, backups) = futures::try_join!(
+        present(mount.source(Which::Live).as_ref(), &table.live, key, parts, progress),
+        futures::future::try_join_all(backups),
     )?;
     progress.finish();
-    Ok(report(table.live.to_string(), key.name.clone(), &live, &backup))
+    let all = backups.iter().fold(Runs::default(), |all, runs| all.with(runs));
+    let report = report(table.live.to_string(), key.name.clone(), &live, &all);
+    let each =
+        if backups.len() > 1 { each(mount.origins(), &backups, &report) } else { Vec::new() };
+    Ok(GapReport { backups: each, ..report })
+}
+
+/// What each of several backups fills.
+fn each(origins: &[Origin], backups: &[Runs], report: &GapReport) -> Vec<GapBackup> {
+    let mut left = Runs::of(&report.runs);
+    let missing = left.clone();
+    let fills = |(origin, runs): (&Origin, &Runs)| {
+        let first = left.within(runs).count();
+        left = left.without(runs);
+        let backup = origin.location.clone();
+        GapBackup { backup, recoverable: missing.within(runs).count(), first }
+    };
+    origins.iter().zip(backups).map(fills).collect()
 }
 
 /// The report of what live and the backup hold.
@@ -67,6 +93,7 @@ fn report(table: String, column: String, live: &Runs, backup: &Runs) -> GapRepor
         recoverable: recoverable.count(),
         unrecoverable: unrecoverable.count(),
         unrecoverable_runs: unrecoverable.into_runs(),
+        backups: Vec::new(),
     }
 }
 
@@ -82,14 +109,13 @@ fn too_large(table: &TableName, key: &Column) -> Error {
 /// The integers that a side holds in the key column, read in several key ranges at once.
 /// Rows without an integer there are left out.
 async fn present(
-    mount: &Mount,
-    which: Which,
-    table: &Side<TableName>,
+    source: &dyn Source,
+    table: &TableName,
     key: &Column,
+    parts: usize,
     progress: &dyn Progress,
 ) -> Result<Runs> {
-    let (source, table) = (mount.source(which).as_ref(), table.get(which));
-    let survey = source.survey(table, std::slice::from_ref(key), mount.parallelism()).await?;
+    let survey = source.survey(table, std::slice::from_ref(key), parts).await?;
     let ranges = match survey.ordered {
         true => KeyRange::between(&usable_splits(key, survey.splits)),
         false => vec![KeyRange::default()],

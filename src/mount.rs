@@ -5,12 +5,14 @@
 //! makes its own from [`Mount::state`].
 
 pub mod catalog;
+pub(crate) mod keys;
 pub mod literal;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod order;
 pub mod pushdown;
 pub mod scan;
+pub mod stack;
 pub mod table;
 
 use std::collections::HashMap;
@@ -22,17 +24,27 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::prelude::SessionConfig;
 
 use crate::error::{Error, Result};
+use crate::model::origin::{Origin, from_column};
 use crate::model::side::{Side, Which};
 use crate::model::table::{Column, TableName, TableSchema};
+use crate::mount::stack::Stack;
 use crate::source::{KeyRange, Source};
 
 /// The memory that sorting may take before it spills to a temporary folder.
 const MEMORY: usize = 128 << 20;
 
+/// The bounds within which queries run.
+fn runtime() -> Result<Arc<RuntimeEnv>> {
+    let pool = Arc::new(FairSpillPool::new(MEMORY));
+    Ok(RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?)
+}
+
 /// Two sources, mounted side by side.
 #[derive(Debug)]
 pub struct Mount {
     sources: Side<Arc<dyn Source>>,
+    backups: Vec<Arc<dyn Source>>,
+    origins: Vec<Origin>,
     tables: Side<Vec<TableName>>,
     schemas: Side<Mutex<HashMap<TableName, Arc<TableSchema>>>>,
     parallelism: usize,
@@ -45,11 +57,48 @@ impl Mount {
     pub async fn new(sources: Side<Arc<dyn Source>>, parallelism: usize) -> Result<Self> {
         let tables =
             Side { backup: sources.backup.tables().await?, live: sources.live.tables().await? };
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY)))
-            .build_arc()?;
-        let parallelism = parallelism.max(1);
-        Ok(Self { sources, tables, schemas: Side::default(), parallelism, runtime })
+        let (runtime, parallelism) = (runtime()?, parallelism.max(1));
+        let backups = vec![Arc::clone(&sources.backup)];
+        let origins = sources.backup.origin().all().cloned().collect();
+        Ok(Self {
+            sources,
+            backups,
+            origins,
+            tables,
+            schemas: Side::default(),
+            parallelism,
+            runtime,
+        })
+    }
+
+    /// Mounts several backups as one, in which a row comes from the first that has its key.
+    pub async fn several(
+        backups: Vec<Arc<dyn Source>>,
+        live: Arc<dyn Source>,
+        parallelism: usize,
+    ) -> Result<Self> {
+        let one = match &backups[..] {
+            [one] => Arc::clone(one),
+            _ => Arc::new(Stack::new(backups.clone(), runtime()?).await?),
+        };
+        let mount = Self::new(Side { backup: one, live }, parallelism).await?;
+        Ok(Self { backups, ..mount })
+    }
+
+    /// The backups, each by itself: one, unless several were mounted.
+    pub fn backups(&self) -> &[Arc<dyn Source>] {
+        &self.backups
+    }
+
+    /// What the backups are, in their order.
+    pub fn origins(&self) -> &[Origin] {
+        &self.origins
+    }
+
+    /// The column that tells of a backup's row which backup it comes from, where there are
+    /// several.
+    pub fn from_column(&self) -> Option<Column> {
+        (self.backups.len() > 1).then(from_column)
     }
 
     /// The source of a side.

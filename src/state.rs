@@ -351,6 +351,7 @@ mod tests {
                     kind: "SQLite".into(),
                     taken_at: None,
                     warnings: vec![],
+                    ..Origin::default()
                 },
                 backup: None,
                 backup_digest: None,

@@ -18,6 +18,7 @@ mod postgres;
 mod prompt;
 mod replicas;
 mod row_diff;
+mod several;
 mod stores;
 mod story_a;
 mod story_b;

@@ -152,6 +152,7 @@ pub async fn open(found: Found, spec: &BackupSpec) -> Result<Arc<dyn Source>> {
                 kind: kind.words().into(),
                 taken_at: dump.taken_at().map(|t| t.to_rfc3339()),
                 warnings: found.warnings.into_iter().chain(dump.notes().iter().cloned()).collect(),
+                ..Origin::default()
             };
             let dump = Arc::new(dump);
             let tables = dump.tables().iter().map(|table| TableFile {
@@ -177,6 +178,7 @@ pub async fn open(found: Found, spec: &BackupSpec) -> Result<Arc<dyn Source>> {
                 kind: kind.into(),
                 taken_at: taken_at.map(|t| t.to_rfc3339()),
                 warnings,
+                ..Origin::default()
             };
             Ok(Arc::new(Files::new(origin, files, None, limits)))
         }

@@ -140,6 +140,7 @@ impl Snapshot {
             kind: "restorekit snapshot".into(),
             taken_at: Some(self.taken_at.to_rfc3339()),
             warnings,
+            ..Origin::default()
         };
         Ok(Files::new(origin, tables, Some(self.digest), limits))
     }

@@ -16,6 +16,7 @@ use crate::diff::spec::Emit;
 use crate::diff::summary::{Summary, summarise, unfit_values};
 use crate::error::{Error, Result};
 use crate::model::change::Change;
+use crate::model::origin::Origin;
 use crate::model::side::{Side, Which};
 use crate::model::summary::{DiffSummary, TableDiff};
 use crate::model::table::{Column, TableName};
@@ -108,7 +109,8 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
             screen::screen(&mut out, context.screen(), &all, &sides.from, &repeat)?;
         }
     } else {
-        let mut rows = Rows { format: args.format, out: &mut out, csv: None };
+        let backups = locations(sides.mount.origins());
+        let mut rows = Rows { format: args.format, out: &mut out, csv: None, backups, last: None };
         rows.begin(context, &sides, args)?;
         for pair in &pairs.pairs {
             differs |= rows.table(context, &sides, pair, &args.selection).await?;
@@ -120,6 +122,7 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
         remember(context, &sides.resolved);
     }
     out.flush()?;
+    sides.tell(context);
     sides.release().await?;
     match (pairs.pairs.as_slice(), pairs.skipped.as_slice()) {
         ([], [(table, why), ..]) => Err(Error::usage(format!("{table} was not compared: {why}"))
@@ -213,11 +216,12 @@ async fn summary(
     let mut request = pair.request();
     join(&mut request.carry.backup, &judge.needs.backup);
     join(&mut request.carry.live, &judge.needs.live);
+    request.carry.backup.extend(sides.mount.from_column());
     request.emit = judge.emit;
     request.unfit = Unfit::Mark;
     request.ordered = false;
     let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
-    let mut summary = Summary::new(changes.spec().clone());
+    let mut summary = Summary::new(changes.spec().clone(), sides.mount.origins());
     while let Some(batch) = changes.next().await? {
         summary.add(&judge.select(batch)?)?;
     }
@@ -234,6 +238,16 @@ struct Rows<'a> {
     format: DiffFormat,
     out: &'a mut Box<dyn Write + Send>,
     csv: Option<Csv>,
+    /// The locations of several backups.
+    backups: Vec<String>,
+    /// The backup of the row that was written last.
+    last: Option<usize>,
+}
+
+/// The locations of several backups; none where there is one.
+fn locations(origins: &[Origin]) -> Vec<String> {
+    let several = if origins.len() > 1 { origins } else { &[] };
+    several.iter().map(|origin| origin.location.clone()).collect()
 }
 
 impl Rows<'_> {
@@ -241,15 +255,18 @@ impl Rows<'_> {
         match self.format {
             DiffFormat::Csv => {
                 let shown = context.terminal.out_is_terminal && args.output.is_none();
-                self.csv.insert(Csv::new(shown)).header(self.out, HEADER)
+                let from = (!self.backups.is_empty()).then_some("from");
+                let names: Vec<&str> = HEADER.iter().copied().chain(from).collect();
+                self.csv.insert(Csv::new(shown)).header(self.out, &names)
             }
             DiffFormat::Sql => {
-                let origin = |which| sides.mount.source(which).origin().location.clone();
-                let lines = [
+                let live = &sides.mount.source(Which::Live).origin().location;
+                let mut lines = vec![
                     format!("restorekit diff, {}", context.now().to_rfc3339()),
-                    format!("live {}", origin(Which::Live)),
-                    format!("backup {}", origin(Which::Backup)),
+                    format!("live {live}"),
                 ];
+                let backups = sides.mount.origins().iter();
+                lines.extend(backups.map(|backup| format!("backup {}", backup.location)));
                 sql::begin(self.out, &lines)
             }
             _ => Ok(()),
@@ -271,6 +288,7 @@ impl Rows<'_> {
         request.carry = Side { backup: all.clone(), live: all };
         join(&mut request.carry.backup, &judge.needs.backup);
         join(&mut request.carry.live, &judge.needs.live);
+        request.carry.backup.extend(sides.mount.from_column());
         request.emit = judge.emit;
         request.unfit = Unfit::Mark;
         if self.format == DiffFormat::Sql {
@@ -290,11 +308,22 @@ impl Rows<'_> {
             let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
             left -= rows as u64;
             any |= rows > 0;
-            let (out, csv) = (&mut *self.out, &mut self.csv);
-            each(&spec, &batch.slice(0, rows), |row| match (self.format, csv.as_mut()) {
-                (DiffFormat::Csv, Some(csv)) => csv.change(out, &row),
-                (DiffFormat::Sql, _) => sql::change(out, &row),
-                _ => json::change(out, &row),
+            let (out, csv, last) = (&mut *self.out, &mut self.csv, &mut self.last);
+            let backups = &self.backups;
+            each(&spec, &batch.slice(0, rows), |row| {
+                let number = row.from()?;
+                let from = number.and_then(|n| backups.get(n)).map(String::as_str);
+                match (self.format, csv.as_mut()) {
+                    (DiffFormat::Csv, Some(csv)) => csv.change(out, &row, from),
+                    (DiffFormat::Sql, _) => {
+                        if let Some(from) = from.filter(|_| *last != number) {
+                            sql::from(out, from)?;
+                            *last = number;
+                        }
+                        sql::change(out, &row)
+                    }
+                    _ => json::change(out, &row, from),
+                }
             })?;
         }
         let counts = changes.counts();

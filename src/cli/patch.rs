@@ -92,6 +92,7 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
     plan_patch(&sides.mount, pair, predicate.as_ref(), &options, &mut draft, progress).await?;
     let plan = draft.finish(&sides.mount).await?;
     // The reading snapshot ends before anything is written.
+    sides.tell(context);
     sides.release().await?;
     let order = Order {
         writing: &args.writing,

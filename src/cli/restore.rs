@@ -80,6 +80,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
     plan_restore(&sides.mount, wanted, &all, &options, &mut draft, progress).await?;
     let plan = draft.finish(&sides.mount).await?;
     // The reading snapshot ends before anything is written.
+    sides.tell(context);
     sides.release().await?;
     let order = Order {
         writing: &args.writing,

@@ -89,7 +89,7 @@ async fn script(plan: &PlanFile, out: &mut dyn Write) -> Result<()> {
         let batch = plan.batch(id).await?;
         let table = plan.header().tables.get(batch.table);
         let table = table.ok_or_else(|| Error::refused("the plan names a table it lacks"))?;
-        sql::batch(out, table, &batch)?;
+        sql::batch(out, table, &batch, plan.header().binding.backup.as_ref())?;
     }
     sql::commit(out)
 }

@@ -71,15 +71,17 @@ pub async fn open_resolved(
     // that SQLite holds on it, should both be the same one.
     let tables = resolved.tables();
     let opening = &flags.opening;
-    let backup = open_backup_side(context, &resolved, tables, opening).await?;
+    let backups = open_backups(context, &resolved, tables, opening).await?;
     let live = connect::live(context, resolved.live()?).await?;
-    if let (Some(a), Some(b)) = (live.identity(), backup.identity())
-        && a.same(&b)
-    {
+    let same = |backup: &Arc<dyn Source>| match (live.identity(), backup.identity()) {
+        (Some(a), Some(b)) => a.same(&b),
+        _ => false,
+    };
+    if backups.iter().any(same) {
         return Err(Error::refused("live and the backup are the same database")
             .hint("name the database in use as --live and the older copy as --backup"));
     }
-    let mount = Arc::new(Mount::new(Side { backup, live }, default_parallelism()).await?);
+    let mount = Arc::new(Mount::several(backups, live, default_parallelism()).await?);
     let from = resolved.provenance(context.now());
     Ok(OpenSides { mount, resolved, from })
 }
@@ -130,21 +132,20 @@ fn unlock(opening: &Opening) -> Unlock {
     }
 }
 
-/// Opens the backup.
-pub async fn open_backup_side(
+/// Opens the backups, in the order in which they were named.
+async fn open_backups(
     context: &Context,
     resolved: &Resolved,
     tables: &[String],
     opening: &Opening,
-) -> Result<Arc<dyn Source>> {
-    match resolved.backup()? {
-        [one] => {
-            let spec = backup_spec(one, Some(resolved.live()?), opening)?;
-            open_spec(context, one, BackupSpec { tables: tables.to_vec(), ..spec }).await
-        }
-        _ => Err(Error::usage("one backup can be read at a time")
-            .hint("name one --backup, and run the command again for the next")),
+) -> Result<Vec<Arc<dyn Source>>> {
+    let mut backups = Vec::new();
+    for one in resolved.backup()? {
+        let spec = backup_spec(one, Some(resolved.live()?), opening)?;
+        let spec = BackupSpec { tables: tables.to_vec(), ..spec };
+        backups.push(open_spec(context, one, spec).await?);
     }
+    Ok(backups)
 }
 
 /// Opens a backup; a server may want a password.
@@ -226,6 +227,13 @@ impl OpenSides {
             words.push(format!("--key {}", shell_word(&self.resolved.key.join(","))));
         }
         words.join(" ")
+    }
+
+    /// Says in what other dress than live's the backup was read, a line a column.
+    pub fn tell(&self, context: &Context) {
+        for note in self.mount.source(Which::Backup).notes() {
+            context.terminal.warn(&format!("backup: {note}"));
+        }
     }
 
     /// Ends the reading of both sides.

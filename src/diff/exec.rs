@@ -23,12 +23,12 @@ use datafusion::physical_plan::{
 use crate::diff::compare::Comparator;
 use crate::diff::counts::{Counters, DiffCounts};
 use crate::diff::emit::Assembler;
-use crate::diff::keys::KeyMaker;
 use crate::diff::ordered::Ordered;
 use crate::diff::spec::DiffSpec;
 use crate::diff::step::Merger;
 use crate::error::{Error, Result};
 use crate::model::side::{Side, Which};
+use crate::mount::keys::KeyMaker;
 use crate::mount::order::key_order;
 
 /// Merges the backup (first child) and live (second child).

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::diff::keys::{KeySlice, Keys};
+use crate::mount::keys::{KeySlice, Keys};
 
 /// What a stretch of rows is. Positions are rows of the sides' current batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,11 +16,11 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::metrics::Count;
 use futures::StreamExt;
 
-use crate::diff::keys::{KeyMaker, Keys, Order};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::TableName;
 use crate::model::value::{EXACT, unfit_columns};
+use crate::mount::keys::{KeyMaker, Keys, Order};
 
 /// Some rows in key order.
 #[derive(Debug)]

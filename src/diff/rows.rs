@@ -6,6 +6,7 @@ use arrow::datatypes::UInt8Type;
 use crate::diff::spec::DiffSpec;
 use crate::error::{Error, Result};
 use crate::model::change::{CHANGE, Change, DIFFERS, differs, side_field};
+use crate::model::origin::FROM;
 use crate::model::side::{Side, Which};
 use crate::model::table::Column;
 use crate::model::value::{Cells, EXACT, ValueRef};
@@ -81,9 +82,20 @@ impl<'a> ChangeRows<'a> {
         (0..self.spec.compare.len()).filter(move |index| differs(mask, *index))
     }
 
+    /// Which of several backups the row's old values come from; `None` where there is one, and
+    /// for a row that is only live.
+    pub fn from(&self, row: usize) -> Result<Option<usize>> {
+        let Some(index) = self.position(Which::Backup, FROM) else { return Ok(None) };
+        Ok(match self.value(row, Which::Backup, index)? {
+            ValueRef::Int(number) => usize::try_from(number).ok(),
+            _ => None,
+        })
+    }
+
     /// A side's carried columns and values, the key's first.
     pub fn image(&self, row: usize, which: Which) -> Result<Vec<(&'a Column, ValueRef<'a>)>> {
         let carried = self.spec.carry.get(which).iter().enumerate();
+        let carried = carried.filter(|(_, column)| column.name != FROM);
         carried.map(|(i, column)| Ok((column, self.value(row, which, i)?))).collect()
     }
 

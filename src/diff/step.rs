@@ -8,7 +8,6 @@ use arrow::array::{AsArray, RecordBatch};
 use crate::diff::compare::{Comparator, Differences, Run};
 use crate::diff::counts::Counters;
 use crate::diff::emit::{Assembler, Picks};
-use crate::diff::keys::Keys;
 use crate::diff::merge::{Segment, merge, set_apart, set_unfit_apart};
 use crate::diff::ordered::Loaded;
 use crate::diff::spec::DiffSpec;
@@ -16,6 +15,7 @@ use crate::error::Result;
 use crate::model::change::{Change, differs};
 use crate::model::side::Side;
 use crate::model::value::{EXACT, unfit_columns};
+use crate::mount::keys::Keys;
 
 /// The state of one partition's merge.
 pub(crate) struct Merger {

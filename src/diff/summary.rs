@@ -13,8 +13,9 @@ use crate::diff::rows::ChangeRows;
 use crate::diff::spec::{DiffSpec, Emit};
 use crate::error::Result;
 use crate::model::change::Change;
+use crate::model::origin::Origin;
 use crate::model::side::Which;
-use crate::model::summary::{ColumnDiff, NotCompared, TableDiff};
+use crate::model::summary::{ColumnDiff, FromBackup, NotCompared, TableDiff};
 use crate::model::value::ValueRef;
 use crate::mount::Mount;
 use crate::progress::Progress;
@@ -34,12 +35,15 @@ pub async fn summarise(
     progress: Arc<dyn Progress>,
 ) -> Result<TableDiff> {
     let mut request = pair.request();
-    request.emit = Emit { changed: true, ..Emit::NONE };
-    request.limit = Some(SAMPLE);
+    let several = mount.from_column();
+    // Where there are several backups every row tells from which it comes.
+    request.emit = Emit { changed: true, missing: several.is_some(), ..Emit::NONE };
+    request.limit = several.is_none().then_some(SAMPLE);
+    request.carry.backup.extend(several);
     request.unfit = Unfit::Mark;
     request.ordered = false;
     let mut changes: Changes = diff(mount, &request, progress).await?;
-    let mut summary = Summary::new(Arc::clone(changes.spec()));
+    let mut summary = Summary::new(Arc::clone(changes.spec()), mount.origins());
     while let Some(batch) = changes.next().await? {
         summary.add(&batch)?;
     }
@@ -52,22 +56,34 @@ pub struct Summary {
     spec: Arc<DiffSpec>,
     seen: DiffCounts,
     sampled: u64,
+    from: Vec<FromBackup>,
     common: Vec<HashMap<(String, String), u64>>,
 }
 
 impl Summary {
-    /// For the batches of a diff by `spec`.
-    pub fn new(spec: Arc<DiffSpec>) -> Self {
+    /// For the batches of a diff by `spec`, whose backup is one of `origins`.
+    pub fn new(spec: Arc<DiffSpec>, origins: &[Origin]) -> Self {
+        let from = |origin: &Origin| FromBackup {
+            backup: origin.location.clone(),
+            missing: 0,
+            changed: 0,
+        };
+        let from = if origins.len() > 1 { origins.iter().map(from).collect() } else { Vec::new() };
         let columns = spec.compare.len();
         let seen = DiffCounts { columns: vec![0; columns], ..DiffCounts::default() };
-        Self { spec, seen, sampled: 0, common: vec![HashMap::new(); columns] }
+        Self { spec, seen, sampled: 0, from, common: vec![HashMap::new(); columns] }
     }
 
     /// Counts the rows of a batch and samples them.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let rows = ChangeRows::new(&self.spec, batch)?;
         for row in 0..rows.len() {
-            match rows.change(row)? {
+            let change = rows.change(row)?;
+            if let Some(from) = rows.from(row)?.and_then(|number| self.from.get_mut(number)) {
+                from.missing += u64::from(change == Change::Missing);
+                from.changed += u64::from(change == Change::Changed);
+            }
+            match change {
                 Change::Missing => self.seen.missing += 1,
                 Change::Extra => self.seen.extra += 1,
                 Change::Ambiguous => self.seen.ambiguous += 1,
@@ -126,6 +142,7 @@ impl Summary {
             columns: columns.collect(),
             unfit: counts.unfit,
             not_compared: pair.not_compared.iter().cloned().chain(unfit).collect(),
+            from: self.from,
             skipped: None,
         }
     }

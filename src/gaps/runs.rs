@@ -5,6 +5,11 @@
 pub struct Runs(Vec<(i64, i64)>);
 
 impl Runs {
+    /// The set of these runs, which are those of another set.
+    pub fn of(runs: &[(i64, i64)]) -> Self {
+        Self(runs.to_vec())
+    }
+
     /// Adds an integer that is no smaller than the last one.
     pub fn push(&mut self, id: i64) {
         match self.0.last_mut() {

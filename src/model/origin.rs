@@ -4,10 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::table::{Carrier, Column};
 use crate::model::value::hex;
 
 /// A source as a person knows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The location, without secrets: a path or a redacted URL.
     pub location: String,
@@ -19,6 +20,25 @@ pub struct Origin {
     /// What a person should know before relying on it (`unchecksummed Parquet pages`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Where this is the first of several backups: the others, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Origin>,
+}
+
+impl Origin {
+    /// This one and the further ones, in their order: what a backup's number means.
+    pub fn all(&self) -> impl Iterator<Item = &Origin> {
+        std::iter::once(self).chain(&self.further)
+    }
+}
+
+/// The column that tells of a row of several backups which of them it comes from, from 0.
+/// No table of a person's has it: it is asked for by this name only.
+pub const FROM: &str = "(backup)";
+
+/// [`FROM`] as a column to ask for.
+pub fn from_column() -> Column {
+    Column::new(FROM, Carrier::Int)
 }
 
 /// The identity of a database, by which a plan finds its target again and by which the

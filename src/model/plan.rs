@@ -37,6 +37,10 @@ pub struct TablePlan {
     pub schema: TableSchema,
     /// Planned rows.
     pub rows: u64,
+    /// Planned rows by the backup they come from, in the order of
+    /// [`Origin::all`](crate::model::origin::Origin::all); empty where there is one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<u64>,
     /// Rows that were found but are not planned, with why.
     pub skipped: Vec<Skipped>,
     /// What the engine does besides, and what was assumed: triggers, cascades, warnings.
@@ -80,6 +84,8 @@ pub struct Batch {
     pub before: Option<RecordBatch>,
     /// The rows as they shall be; `None` for `Delete`.
     pub after: Option<RecordBatch>,
+    /// The number of each row's backup among those of the plan; empty where there is one.
+    pub from: Vec<u8>,
 }
 
 impl Batch {

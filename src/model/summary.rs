@@ -51,6 +51,9 @@ pub struct TableDiff {
     pub columns: Vec<ColumnDiff>,
     /// What was not compared, with why.
     pub not_compared: Vec<NotCompared>,
+    /// Of several backups, what each of them gives: a row is taken from the first that has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<FromBackup>,
     /// Set when nothing of the table was compared (no key, say), with why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
@@ -66,6 +69,17 @@ impl TableDiff {
     pub fn unjudged(&self) -> u64 {
         self.unkeyable + self.unfit
     }
+}
+
+/// What one of several backups gives to a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FromBackup {
+    /// The backup's location.
+    pub backup: String,
+    /// Missing rows.
+    pub missing: u64,
+    /// Rows in both that differ.
+    pub changed: u64,
 }
 
 /// How often one column differs, and the most common change of it.
@@ -113,4 +127,18 @@ pub struct GapReport {
     pub unrecoverable: u64,
     /// The unrecoverable ones as inclusive runs.
     pub unrecoverable_runs: Vec<(i64, i64)>,
+    /// What each of several backups can fill.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backups: Vec<GapBackup>,
+}
+
+/// What one of several backups can fill of the gaps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapBackup {
+    /// The backup's location.
+    pub backup: String,
+    /// Missing integers that it has.
+    pub recoverable: u64,
+    /// Those of them that no backup before it has.
+    pub first: u64,
 }

@@ -86,6 +86,7 @@ pub(crate) async fn mount(backup: Vec<MemTable>, live: Vec<MemTable>, parallelis
             kind: "memory".into(),
             taken_at: None,
             warnings: vec![],
+            ..Origin::default()
         };
         Arc::new(MemSource { tables, origin }) as Arc<dyn Source>
     };

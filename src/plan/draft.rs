@@ -148,12 +148,13 @@ async fn binding(mount: &Mount, tables: &[TablePlan]) -> Result<Binding> {
 
 /// The database that may be written: live's, and never the one that is also the backup.
 fn target(mount: &Mount) -> Result<Identity> {
-    let (source, backup) = (mount.source(Which::Live), mount.source(Which::Backup));
+    let source = mount.source(Which::Live);
     let live = source.identity().ok_or_else(|| {
         Error::refused(format!("{} can't be written to", source.origin().location))
             .hint("name a database as --live")
     })?;
-    if backup.identity().is_some_and(|backup| backup.same(&live)) {
+    let mut backups = mount.backups().iter().filter_map(|backup| backup.identity());
+    if backups.any(|backup| backup.same(&live)) {
         return Err(Error::refused("live and the backup are the same database")
             .hint("name the database in use as --live and the older copy as --backup"));
     }

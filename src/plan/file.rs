@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `header` | one: the [`PlanHeader`] as JSON, the number of batches, the seal |
 //! | `batch` | one a batch: table, rows, digest, both images (see [`image`]) |
+//! | `origin` | one a batch of a plan from several backups: a byte a row, which backup it comes from |
 //! | `excluded` | rows found unfit while planning, as JSON |
 //! | `operation` | none or one: the operation that applies the plan, its receipt |
 //! | `state` | one a batch that was begun: state, bits of the written rows, counts |
@@ -63,6 +64,15 @@ struct Slot {
     table: usize,
     rows: usize,
     digest: Hash,
+}
+
+/// A batch's bytes as they are kept.
+#[derive(Debug)]
+struct Kept {
+    before: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
+    /// The number of each row's backup; empty where there is one.
+    from: Vec<u8>,
 }
 
 type Hash = [u8; 32];
@@ -134,7 +144,7 @@ impl PlanFile {
     /// A batch with its images, after its digest was checked.
     pub async fn batch(&self, id: u64) -> Result<Batch> {
         let slot = *self.slot(id)?;
-        let (before, after) = self.images(id, &slot).await?;
+        let Kept { before, after, from } = self.images(id, &slot).await?;
         let table = self.header.tables.get(slot.table).ok_or_else(|| altered(&self.path))?;
         let decode = |bytes: Option<Vec<u8>>, columns| {
             bytes.map(|b| image::decode(&b, columns, slot.rows)).transpose()
@@ -144,6 +154,7 @@ impl PlanFile {
             table: slot.table,
             before: decode(before, &table.before)?,
             after: decode(after, &table.after)?,
+            from,
         })
     }
 
@@ -158,13 +169,22 @@ impl PlanFile {
         Ok(())
     }
 
-    async fn images(&self, id: u64, slot: &Slot) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>)> {
+    async fn images(&self, id: u64, slot: &Slot) -> Result<Kept> {
         let mut connection = self.connection.lock().await;
         let row = sqlx::query("select before, after from batch where id = ?")
             .bind(id as i64)
             .fetch_one(&mut *connection)
             .await
             .map_err(|e| self.trouble("could not be read", e))?;
+        let several = self.header.tables.get(slot.table).is_some_and(|t| !t.from.is_empty());
+        let from: Vec<u8> = match several {
+            false => Vec::new(),
+            true => sqlx::query_scalar("select rows from origin where batch = ?")
+                .bind(id as i64)
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(|e| altered(&self.path).because(e))?,
+        };
         drop(connection);
         let image = |i| row.try_get(i).map_err(|e| altered(&self.path).because(e));
         let (before, after): (Option<Vec<u8>>, Option<Vec<u8>>) = (image(0)?, image(1)?);
@@ -172,9 +192,9 @@ impl PlanFile {
             None => GENESIS,
             Some(id) => self.slot(id)?.digest,
         };
-        let digest =
-            chain(&previous, id, slot.table, slot.rows, before.as_deref(), after.as_deref());
-        if digest == slot.digest { Ok((before, after)) } else { Err(altered(&self.path)) }
+        let stored = Kept { before, after, from };
+        let digest = chain(&previous, id, (slot.table, slot.rows), &stored);
+        if digest == slot.digest { Ok(stored) } else { Err(altered(&self.path)) }
     }
 
     fn slot(&self, id: u64) -> Result<&Slot> {
@@ -208,23 +228,18 @@ impl PlanFile {
 /// The first link of the digest chain.
 const GENESIS: Hash = *b"restorekit plan file, format 1\n\0";
 
-fn chain(
-    previous: &Hash,
-    id: u64,
-    table: usize,
-    rows: usize,
-    before: Option<&[u8]>,
-    after: Option<&[u8]>,
-) -> Hash {
+fn chain(previous: &Hash, id: u64, (table, rows): (usize, usize), stored: &Kept) -> Hash {
     let mut hash = Sha256::new();
     hash.update(previous);
     for number in [id, table as u64, rows as u64] {
         hash.update(number.to_le_bytes());
     }
-    for image in [before, after] {
+    for image in [&stored.before, &stored.after] {
+        let image = image.as_deref();
         hash.update(image.map_or(u64::MAX, |i| i.len() as u64).to_le_bytes());
         hash.update(image.unwrap_or_default());
     }
+    hash.update(&stored.from);
     hash.finalize().into()
 }
 

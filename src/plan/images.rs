@@ -7,9 +7,11 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, RecordBatch, UInt32Array,
 };
 use arrow::compute::{concat_batches, take};
+use arrow::datatypes::{Field, Int64Type};
 
 use crate::error::{Error, Result};
 use crate::model::change::side_field;
+use crate::model::origin::FROM;
 use crate::model::plan::Batch;
 use crate::model::side::Which;
 use crate::model::table::{Column, scan_schema};
@@ -31,6 +33,25 @@ impl Picked {
     pub fn own(side: Which, column: &Column) -> Self {
         Self { side, from: column.name.clone(), column: column.clone() }
     }
+}
+
+/// The numbers of the rows' backups, by the column [`FROM`] under this field's name; empty
+/// where a batch has none.
+pub fn origins(batch: &RecordBatch, field: &str) -> Result<Vec<u8>> {
+    let Some(numbers) = batch.column_by_name(field) else { return Ok(Vec::new()) };
+    let numbers = numbers.as_primitive::<Int64Type>().iter();
+    let number = |n: Option<i64>| n.and_then(|n| u8::try_from(n).ok());
+    let strange = || Error::failed("a row comes from no backup that is known");
+    numbers.map(|n| number(n).ok_or_else(strange)).collect()
+}
+
+/// The rows without the column [`FROM`].
+pub fn without_from(batch: &RecordBatch) -> Result<RecordBatch> {
+    let named = |(_, field): &(usize, &Arc<Field>)| field.name() != FROM;
+    let schema = batch.schema();
+    let kept: Vec<usize> =
+        schema.fields().iter().enumerate().filter(named).map(|(index, _)| index).collect();
+    Ok(batch.project(&kept)?)
 }
 
 /// The image of the chosen rows of a change batch: a batch of the picked columns and
@@ -104,14 +125,16 @@ pub struct Batches {
     next_id: u64,
     before: Vec<RecordBatch>,
     after: Vec<RecordBatch>,
+    from: Vec<u8>,
+    counts: Vec<u64>,
     rows: usize,
 }
 
 impl Batches {
     /// Batches of the plan's `table`-th table with `size` rows each, numbered from `first_id`.
     pub fn new(table: usize, size: usize, first_id: u64) -> Self {
-        let size = size.max(1);
-        Self { table, size, next_id: first_id, before: Vec::new(), after: Vec::new(), rows: 0 }
+        let (before, after, from, counts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { table, size: size.max(1), next_id: first_id, before, after, from, counts, rows: 0 }
     }
 
     /// The number of the next batch.
@@ -119,12 +142,25 @@ impl Batches {
         self.next_id
     }
 
-    /// Adds the images of some rows and returns the batches that are full now.
+    /// How many of the rows so far come from each of several backups.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// Adds the images of some rows and returns the batches that are full now. `from` has the number
+    /// of each row's backup, where there are several.
     pub fn push(
         &mut self,
         before: Option<RecordBatch>,
         after: Option<RecordBatch>,
+        from: &[u8],
     ) -> Result<Vec<Batch>> {
+        for number in from {
+            let number = usize::from(*number);
+            self.counts.resize(self.counts.len().max(number + 1), 0);
+            self.counts[number] += 1;
+        }
+        self.from.extend(from);
         self.rows += after.as_ref().or(before.as_ref()).map_or(0, RecordBatch::num_rows);
         self.before.extend(before);
         self.after.extend(after);
@@ -149,7 +185,7 @@ impl Batches {
     }
 
     /// The last, smaller batch, if any.
-    pub fn finish(mut self) -> Result<(Option<Batch>, u64)> {
+    pub fn finish(&mut self) -> Result<(Option<Batch>, u64)> {
         if self.rows == 0 {
             return Ok((None, self.next_id));
         }
@@ -161,7 +197,9 @@ impl Batches {
     fn batch(&mut self, before: Option<RecordBatch>, after: Option<RecordBatch>) -> Batch {
         let id = self.next_id;
         self.next_id += 1;
-        Batch { id, table: self.table, before, after }
+        let rows = after.as_ref().or(before.as_ref()).map_or(0, RecordBatch::num_rows);
+        let from = self.from.drain(..rows.min(self.from.len())).collect();
+        Batch { id, table: self.table, before, after, from }
     }
 }
 
@@ -238,14 +276,17 @@ mod tests {
             RecordBatch::try_new(schema.clone(), vec![Arc::new(ids), Arc::new(none)]).unwrap()
         };
         let mut batches = Batches::new(3, 4, 7);
-        let mut out = batches.push(None, Some(image(0, 3))).unwrap();
+        let mut out = batches.push(None, Some(image(0, 3)), &[0, 1, 1]).unwrap();
         assert!(out.is_empty());
-        out.extend(batches.push(None, Some(image(3, 10))).unwrap());
+        out.extend(batches.push(None, Some(image(3, 10)), &[0, 0, 2, 2, 2, 0, 1]).unwrap());
         let (last, next) = batches.finish().unwrap();
         out.extend(last);
         assert_eq!(next, 10);
         let sizes: Vec<(u64, usize)> = out.iter().map(|b| (b.id, b.rows())).collect();
         assert_eq!(sizes, [(7, 4), (8, 4), (9, 2)]);
+        let from: Vec<&[u8]> = out.iter().map(|b| &b.from[..]).collect();
+        assert_eq!(from, [&[0, 1, 1, 0][..], &[0, 2, 2, 2], &[0, 1]]);
+        assert_eq!(batches.counts(), [4, 3, 3]);
         let mut ids = Vec::new();
         for batch in &out {
             let after = batch.after.as_ref().unwrap();

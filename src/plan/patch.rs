@@ -13,13 +13,14 @@ use crate::diff::summary::unfit_values;
 use crate::diff::{Emit, diff};
 use crate::error::{Error, Result};
 use crate::model::change::{CHANGE, Change, DIFFERS, differs, side_field};
+use crate::model::origin::FROM;
 use crate::model::plan::{Op, Skipped, TablePlan};
 use crate::model::side::{Side, Which};
 use crate::model::table::{Column, KeyOrigin};
 use crate::model::value::{Cells, EXACT};
 use crate::mount::Mount;
 use crate::plan::draft::Draft;
-use crate::plan::images::{Batches, Picked, image};
+use crate::plan::images::{Batches, Picked, image, origins};
 use crate::plan::notes;
 use crate::plan::proof::{prove_key, uncounted};
 use crate::progress::Progress;
@@ -99,6 +100,7 @@ pub async fn plan_patch(
     let from = distinct(targets.iter().map(|t| &t.backup).chain(&needs.backup), &key);
     let mut request = pair.key_request();
     request.compare = compare;
+    let from = from.into_iter().chain(mount.from_column()).collect();
     request.carry = Side { backup: from, live: seen.clone() };
     request.unfit = Unfit::Mark;
     request.emit = Emit { changed: true, extra: true, ..Emit::NONE };
@@ -147,7 +149,9 @@ pub async fn plan_patch(
         let seen_before: Vec<Picked> = before.iter().map(|c| Picked::own(Which::Live, c)).collect();
         let before = image(&batch, &indices, &seen_before)?;
         let after = after_image(&batch, &chosen, &key, &targets)?;
-        draft.add(batches.push(Some(before), Some(after))?).await?;
+        let from =
+            origins(&take_record_batch(&batch, &indices)?, &side_field(Which::Backup, FROM))?;
+        draft.add(batches.push(Some(before), Some(after), &from)?).await?;
     }
     let (last, _) = batches.finish()?;
     draft.add(last).await?;
@@ -171,6 +175,7 @@ pub async fn plan_patch(
         notes: notes::notes(&schema, Op::Update, &written).into_iter().chain(told).collect(),
         schema,
         rows,
+        from: batches.counts().to_vec(),
         skipped: counts,
     });
     Ok(())

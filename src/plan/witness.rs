@@ -141,6 +141,7 @@ pub(crate) async fn sight(target: &mut dyn Target, witness: &Witness) -> Result<
         rows: 0,
         skipped: Vec::new(),
         notes: Vec::new(),
+        from: Vec::new(),
     };
     target.begin_reading().await?;
     let read = target.read(&reading, &witness.columns, &keys).await;

@@ -6,6 +6,8 @@
 //! events,changed,7,title,old,new
 //! ```
 //!
+//! Of several backups a seventh field, `from`, names the row's.
+//!
 //! Cells are exact: quotes are doubled (RFC 4180, section 2), nothing is prefixed. NULL is
 //! an empty field and empty text is `""`; a blob is `x'..'`. A text that a spreadsheet
 //! would run as a formula (it begins with `=`, `+`, `-`, `@`, tab or return) is left as it
@@ -83,8 +85,14 @@ impl Csv {
         Ok(())
     }
 
-    /// The records of one changed row: one a cell.
-    pub fn change(&mut self, out: &mut dyn Write, row: &ChangeRow<'_>) -> Result<()> {
+    /// The records of one changed row: one a cell. `from` names its backup where there are
+    /// several.
+    pub fn change(
+        &mut self,
+        out: &mut dyn Write,
+        row: &ChangeRow<'_>,
+        from: Option<&str>,
+    ) -> Result<()> {
         let key = key_text(&row.key()?);
         let backup = row.shown(Which::Backup)?;
         let live = row.shown(Which::Live)?;
@@ -98,8 +106,9 @@ impl Csv {
         for name in names {
             let head = [row.table(), change, &key, name].map(|t| ValueRef::Text(t.as_bytes()));
             let [table, change, key, column] = head;
-            let record = [table, change, key, column, cell_of(&backup, name), cell_of(&live, name)];
-            self.record(out, &record)?;
+            let cells = [table, change, key, column, cell_of(&backup, name), cell_of(&live, name)];
+            let from = from.map(|from| ValueRef::Text(from.as_bytes()));
+            self.record(out, &cells.into_iter().chain(from).collect::<Vec<_>>())?;
         }
         Ok(())
     }
@@ -155,7 +164,7 @@ mod tests {
         let (spec, batch) = sample();
         let (mut csv, mut out) = (Csv::new(terminal), Vec::new());
         csv.header(&mut out, HEADER).unwrap();
-        each(&spec, &batch, |row| csv.change(&mut out, &row)).unwrap();
+        each(&spec, &batch, |row| csv.change(&mut out, &row, None)).unwrap();
         (String::from_utf8(out).unwrap(), csv.formulas())
     }
 

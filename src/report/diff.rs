@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::error::Result;
-use crate::model::summary::{ColumnDiff, DiffSummary, TableDiff};
+use crate::model::summary::{ColumnDiff, DiffSummary, FromBackup, TableDiff};
 use crate::report::sides::{Provenance, Screen, sides};
 use crate::report::table::Grid;
 use crate::report::text::{Style, Tone, bar, count, elide, escape, plural, shell_word, width};
@@ -76,6 +76,7 @@ fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
         (String::new(), Tone::Plain),
     ]);
     grid.write(out)?;
+    by_backup(out, std::slice::from_ref(table))?;
     columns(out, style, std::slice::from_ref(table))?;
     not_compared(out, style, std::slice::from_ref(table))
 }
@@ -116,12 +117,33 @@ fn many(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
         grid.row(cells);
     }
     grid.write(out)?;
+    by_backup(out, tables)?;
     columns(out, style, tables)?;
     not_compared(out, style, tables)?;
     for table in tables {
         if let Some(why) = &table.skipped {
             let text = format!("! {} was not compared: {}", escape(&table.table), escape(why));
             writeln!(out, "{}", style.paint(Tone::Changed, text))?;
+        }
+    }
+    Ok(())
+}
+
+/// What each of several backups gives.
+fn by_backup(out: &mut dyn Write, tables: &[TableDiff]) -> Result<()> {
+    let single = tables.len() == 1;
+    for table in tables {
+        let gives = |of: fn(&FromBackup) -> u64, what: &str| {
+            let given = table.from.iter().filter(|from| of(from) > 0);
+            let given =
+                given.map(|from| format!("{} from {}", count(of(from)), escape(&from.backup)));
+            let given: Vec<String> = given.collect();
+            let name = if single { String::new() } else { format!("{}: ", escape(&table.table)) };
+            (!given.is_empty()).then(|| format!("  {name}{what}: {}", given.join(", ")))
+        };
+        let lines = [gives(|from| from.missing, "missing"), gives(|from| from.changed, "changed")];
+        for line in lines.iter().flatten() {
+            writeln!(out, "{line}")?;
         }
     }
     Ok(())

@@ -63,6 +63,14 @@ pub fn screen(
             ),
         )?;
     }
+    for of in &report.backups {
+        let has = count(of.recoverable);
+        let first = match of.first == of.recoverable {
+            true => String::new(),
+            false => format!(", {} of them in none before it", count(of.first)),
+        };
+        writeln!(out, "  {has} in {}{first}", escape(&of.backup))?;
+    }
     runs(out, style, "largest gaps", &report.runs)?;
     if backup && report.unrecoverable > 0 {
         runs(out, style, "in no backup", &report.unrecoverable_runs)?;
@@ -151,6 +159,7 @@ mod tests {
             recoverable: 2_509,
             unrecoverable: 17,
             unrecoverable_runs: vec![(20_000, 20_016)],
+            backups: Vec::new(),
         };
         let mut out = Vec::new();
         screen(&mut out, Style::plain(), &report, true, "").unwrap();

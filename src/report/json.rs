@@ -91,22 +91,31 @@ fn table_diff(t: &TableDiff) -> Json {
         "columns": columns,
         "not_compared": t.not_compared,
     });
-    if let (Some(why), Json::Object(members)) = (&t.skipped, &mut body) {
-        members.insert("skipped".to_owned(), Json::from(why.as_str()));
+    if let Json::Object(members) = &mut body {
+        if !t.from.is_empty() {
+            members.insert("from".to_owned(), json!(t.from));
+        }
+        if let Some(why) = &t.skipped {
+            members.insert("skipped".to_owned(), Json::from(why.as_str()));
+        }
     }
     body
 }
 
-/// One changed row, as a line of `--format ndjson`.
-pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>) -> Result<()> {
+/// One changed row, as a line of `--format ndjson`; `from` names its backup where there are
+/// several.
+pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>, from: Option<&str>) -> Result<()> {
     let side = |which| -> Result<Json> { Ok(row.shown(which)?.map_or(Json::Null, cells)) };
-    let body = json!({
+    let mut body = json!({
         "table": row.table(),
         "change": row.change.as_str(),
         "key": cells(row.key()?),
         "backup": side(Which::Backup)?,
         "live": side(Which::Live)?,
     });
+    if let (Some(from), Json::Object(members)) = (from, &mut body) {
+        members.insert("from".to_owned(), Json::from(from));
+    }
     line(out, &body)
 }
 
@@ -159,7 +168,7 @@ mod tests {
     #[test]
     fn a_change_is_a_line() {
         let (spec, batch) = sample();
-        let shown = text(|out| each(&spec, &batch, |row| change(out, &row)).unwrap());
+        let shown = text(|out| each(&spec, &batch, |row| change(out, &row, None)).unwrap());
         insta::assert_snapshot!(shown, @r#"
         {"table":"events","change":"missing","key":{"id":1},"backup":{"id":1,"title":"=1+2\u202e\r\n"},"live":null}
         {"table":"events","change":"changed","key":{"id":2},"backup":{"title":"old, \"x\""},"live":{"title":{"$blob":"dead"}}}
@@ -180,6 +189,7 @@ mod tests {
             recoverable: 2,
             unrecoverable: 1,
             unrecoverable_runs: vec![(7, 7)],
+            backups: Vec::new(),
         };
         insta::assert_snapshot!(
             text(|out| gaps(out, &report).unwrap()),

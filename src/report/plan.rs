@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::Result;
+use crate::model::origin::Origin;
 use crate::model::plan::{Op, PlanHeader, Skipped, TablePlan};
 use crate::report::histogram::{self, Days};
 use crate::report::json;
@@ -56,6 +57,12 @@ pub fn screen(
     let idle = |t: &TablePlan| several && t.rows == 0 && t.skipped.is_empty();
     for (index, table) in plan.tables.iter().enumerate().filter(|(_, t)| !idle(t)) {
         one(out, style, table, several, digits)?;
+        let backups = plan.binding.backup.iter().flat_map(Origin::all);
+        for (backup, rows) in backups.zip(&table.from) {
+            let indent = if several { "      " } else { "    " };
+            let text = format!("{:>digits$} from {}", count(*rows), escape(&backup.location));
+            writeln!(out, "{indent}{}", style.paint(Tone::Dim, text))?;
+        }
         for days in days.iter().filter(|d| d.table == index && d.before.tells() | d.after.tells()) {
             writeln!(out, "  {} by day", escape(&days.column))?;
             histogram::lines(out, style, &days.before, &days.after)?;
@@ -195,8 +202,16 @@ pub fn json(out: &mut dyn Write, plan: &PlanHeader, file: &str) -> Result<()> {
                 "skipped": skipped,
                 "notes": table.notes,
             });
-            if let (Op::Delete, Json::Object(members)) = (table.op, &mut body) {
-                members.insert("delete".to_owned(), Json::from(table.rows));
+            if let Json::Object(members) = &mut body {
+                if table.op == Op::Delete {
+                    members.insert("delete".to_owned(), Json::from(table.rows));
+                }
+                if !table.from.is_empty() {
+                    let backups = plan.binding.backup.iter().flat_map(Origin::all);
+                    let from = backups.zip(table.from.iter().chain(std::iter::repeat(&0)));
+                    let from = from.map(|(b, n)| json!({"backup": b.location, "rows": n}));
+                    members.insert("from".to_owned(), from.collect());
+                }
             }
             body
         })
@@ -277,6 +292,7 @@ pub(crate) mod tests {
                 rows: 40_655,
                 skipped: skipped.map(|(r, rows)| Skipped { reason: r.into(), rows }).to_vec(),
                 notes: vec!["trigger touch fires on UPDATE".into()],
+                from: Vec::new(),
             }],
         }
     }

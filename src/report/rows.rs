@@ -42,6 +42,11 @@ impl<'a> ChangeRow<'a> {
         &self.spec.table.live.name
     }
 
+    /// Which of several backups its old values come from.
+    pub fn from(&self) -> Result<Option<usize>> {
+        self.rows.from(self.row)
+    }
+
     /// The key's cells.
     pub fn key(&self) -> Result<Vec<Cell<'a>>> {
         self.rows.key(self.row)

@@ -38,7 +38,9 @@ pub fn sides(
 ) -> Result<()> {
     let style = screen.style;
     let mut rows = vec![("live", live, from.live.clone())];
-    rows.extend(backup.map(|backup| ("backup", backup, from.backup.clone())));
+    for (number, one) in backup.iter().flat_map(|backup| backup.all()).enumerate() {
+        rows.push(("backup", one, from.backup.clone().filter(|_| number == 0)));
+    }
     let detail = |side: &str, origin: &Origin| {
         let mut words = escape(&origin.kind).into_owned();
         if side == "live" && !access.is_empty() {
@@ -76,12 +78,15 @@ pub fn sides(
     if let (true, Some(from)) = (both, &from.live) {
         writeln!(out, "{}", style.paint(Tone::Dim, format!("        both from {}", escape(from))))?;
     }
-    for (side, warning) in live
-        .warnings
-        .iter()
-        .map(|w| ("live", w))
-        .chain(backup.iter().flat_map(|b| b.warnings.iter().map(|w| ("backup", w))))
-    {
+    let of_live = live.warnings.iter().map(|w| ("live", w));
+    let of_backups = backup.iter().flat_map(|b| b.all()).flat_map(|b| &b.warnings);
+    let mut said: Vec<(&str, &String)> = Vec::new();
+    for (side, warning) in of_live.chain(of_backups.map(|w| ("backup", w))) {
+        // Several backups of one kind have it in common.
+        if said.contains(&(side, warning)) {
+            continue;
+        }
+        said.push((side, warning));
         let text = format!("! {side}: {}", escape(warning));
         writeln!(out, "{}", style.paint(Tone::Changed, text))?;
     }
@@ -103,12 +108,14 @@ pub(crate) mod tests {
             kind: "SQLite".into(),
             taken_at: None,
             warnings: Vec::new(),
+            ..Origin::default()
         };
         let backup = Origin {
             location: "snap/".into(),
             kind: "restorekit snapshot".into(),
             taken_at: Some("2024-03-14T00:00:00Z".into()),
             warnings: Vec::new(),
+            ..Origin::default()
         };
         (live, backup)
     }

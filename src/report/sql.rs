@@ -13,6 +13,7 @@ use std::io::Write;
 
 use crate::error::Result;
 use crate::model::change::Change;
+use crate::model::origin::Origin;
 use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::{Affinity, Collation, Column};
@@ -98,6 +99,12 @@ pub fn begin(out: &mut dyn Write, lines: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Says from which of several backups the rows that follow come.
+pub fn from(out: &mut dyn Write, backup: &str) -> Result<()> {
+    writeln!(out, "-- from {}", escape(backup))?;
+    Ok(())
+}
+
 /// The end of a script.
 pub fn commit(out: &mut dyn Write) -> Result<()> {
     writeln!(out, "COMMIT;")?;
@@ -112,14 +119,20 @@ pub fn begin_plan(out: &mut dyn Write, plan: &PlanHeader) -> Result<()> {
         format!("{} rows, made {}", count(rows), plan.created_at),
         format!("live {}", plan.binding.live.location),
     ];
-    if let Some(backup) = &plan.binding.backup {
-        lines.push(format!("backup {}", backup.location));
-    }
+    let backups = plan.binding.backup.iter().flat_map(Origin::all);
+    lines.extend(backups.map(|backup| format!("backup {}", backup.location)));
     begin(out, &lines)
 }
 
-/// The statements of one batch of a plan.
-pub fn batch(out: &mut dyn Write, plan: &TablePlan, batch: &Batch) -> Result<()> {
+/// The statements of one batch of a plan; `backup` is what it comes from.
+pub fn batch(
+    out: &mut dyn Write,
+    plan: &TablePlan,
+    batch: &Batch,
+    backup: Option<&Origin>,
+) -> Result<()> {
+    let backups: Vec<&Origin> = backup.iter().flat_map(|backup| backup.all()).collect();
+    let mut last = None;
     let cells = |image, columns: &'_ [Column]| -> Result<Vec<Vec<_>>> {
         let Some(image) = image else { return Ok(Vec::new()) };
         let names = columns.iter().map(|c| (c.name.as_str(), c.name.as_str(), c.carrier));
@@ -135,6 +148,11 @@ pub fn batch(out: &mut dyn Write, plan: &TablePlan, batch: &Batch) -> Result<()>
     for row in 0..batch.rows() {
         let image = |images: &'_ [Vec<crate::model::value::Value>]| images.get(row).cloned();
         let (was, will) = (image(&before).unwrap_or_default(), image(&after).unwrap_or_default());
+        let number = batch.from.get(row).map(|number| usize::from(*number));
+        if let Some(of) = number.filter(|_| last != number).and_then(|n| backups.get(n)) {
+            from(out, &of.location)?;
+            last = number;
+        }
         let guards: Vec<String> =
             plan.before.iter().zip(&was).map(|(c, v)| guard(c, v.as_ref())).collect();
         match plan.op {

@@ -32,6 +32,7 @@ impl Memory {
             kind: "rows in memory".into(),
             taken_at: None,
             warnings: vec![],
+            ..Origin::default()
         };
         Self { origin, tables, batch: 1000, fails_at: None }
     }

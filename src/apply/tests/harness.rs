@@ -123,6 +123,7 @@ impl Lab {
                         table,
                         before: image(&before, rows.0),
                         after: image(&after, rows.1),
+                        from: Vec::new(),
                     })
                     .await
                     .unwrap();
@@ -140,6 +141,7 @@ impl Lab {
                 rows: step.before.1.len().max(step.after.1.len()) as u64,
                 skipped: vec![],
                 notes: vec![],
+                from: Vec::new(),
             });
         }
         let mut header = PlanHeader {
@@ -156,6 +158,7 @@ impl Lab {
                     kind: "SQLite database".into(),
                     taken_at: None,
                     warnings: vec![],
+                    ..Origin::default()
                 },
                 backup: None,
                 backup_digest: None,

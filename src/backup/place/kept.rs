@@ -32,6 +32,7 @@ impl Kept {
             kind: of.kind.clone(),
             taken_at: of.taken_at.clone(),
             warnings: of.warnings.iter().map(|line| private.told(line)).collect(),
+            ..Origin::default()
         };
         Self { source, origin, private }
     }

@@ -24,6 +24,7 @@ pub(crate) async fn source(url: &str, side: Which, parallelism: usize) -> Result
         kind: format!("{} database", pool.server().kind()),
         taken_at: None,
         warnings: Vec::new(),
+        ..Origin::default()
     };
     let identity = identity(pool.address(), pool.server());
     Ok(Arc::new(MysqlSource::new(origin, identity, pool)))

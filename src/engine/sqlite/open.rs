@@ -44,6 +44,7 @@ pub async fn live(location: &str, parallelism: usize) -> Result<Arc<dyn Source>>
         kind: KIND.to_owned(),
         taken_at: None,
         warnings: Vec::new(),
+        ..Origin::default()
     };
     Ok(Arc::new(SqliteSource::new(origin, file.identity(), pool, None)))
 }
@@ -79,8 +80,13 @@ pub async fn backup(location: &str, parallelism: usize) -> Result<Arc<dyn Source
         let shown = copy.shown_as(&file.shown);
         Pool::open_frozen(&shown, held, reading(&shown.path), parallelism, Some(folder)).await?
     };
-    let origin =
-        Origin { location: location.to_owned(), kind: KIND.to_owned(), taken_at: None, warnings };
+    let origin = Origin {
+        location: location.to_owned(),
+        kind: KIND.to_owned(),
+        taken_at: None,
+        warnings,
+        ..Origin::default()
+    };
     Ok(Arc::new(SqliteSource::new(origin, file.identity(), pool, Some(parts))))
 }
 

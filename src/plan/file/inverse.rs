@@ -65,6 +65,7 @@ impl PlanFile {
                 table,
                 before: turn(batch.after.as_ref(), &plan.before)?,
                 after: turn(batch.before.as_ref(), &plan.after)?,
+                from: Vec::new(),
             };
             plan.rows += inverted.rows() as u64;
             writer.add(&inverted).await?;
@@ -118,6 +119,7 @@ fn inverse(plan: &TablePlan) -> Result<TablePlan> {
         after,
         schema: plan.schema.clone(),
         rows: 0,
+        from: Vec::new(),
         skipped: Vec::new(),
         notes: plan.notes.clone(),
     })

@@ -54,6 +54,7 @@ fn header(op: Op) -> PlanHeader {
                 kind: "SQLite database".into(),
                 taken_at: None,
                 warnings: vec![],
+                ..Origin::default()
             },
             backup: None,
             backup_digest: Some("00".into()),
@@ -89,6 +90,7 @@ fn header(op: Op) -> PlanHeader {
             rows: 6,
             skipped: vec![],
             notes: vec!["note".into()],
+            from: Vec::new(),
         }],
     }
 }
@@ -107,6 +109,7 @@ async fn plan(path: &Path, op: Op) -> PlanFile {
                 Op::Update => Some(image::project(&rows(first, "after"), &columns()[..2]).unwrap()),
                 Op::Delete => None,
             },
+            from: Vec::new(),
         };
         writer.add(&batch).await.unwrap();
     }

@@ -15,7 +15,7 @@ use crate::model::conflict::Conflict;
 use crate::model::plan::{Batch, PlanHeader};
 use crate::plan::file::image;
 use crate::plan::file::{
-    APPLICATION_ID, FORMAT, GENESIS, Hash, PlanFile, chain, json, options, seal, trouble,
+    APPLICATION_ID, FORMAT, GENESIS, Hash, Kept, PlanFile, chain, json, options, seal, trouble,
 };
 
 const SCHEMA: &str = "
@@ -25,6 +25,7 @@ const SCHEMA: &str = "
     create table batch (
         id integer primary key, tbl integer not null, rows integer not null,
         digest blob not null, before blob, after blob);
+    create table origin (batch integer primary key, rows blob not null);
     create table excluded (id integer primary key, json text not null);
     create table operation (
         one integer primary key check (one = 1),
@@ -58,7 +59,7 @@ enum Entry {
 }
 
 enum Encoded {
-    Batch { id: u64, table: usize, rows: usize, digest: Hash, images: [Option<Vec<u8>>; 2] },
+    Batch { id: u64, table: usize, rows: usize, digest: Hash, stored: Kept },
     Excluded(String),
 }
 
@@ -207,8 +208,9 @@ fn encode_all(mut inbox: mpsc::Receiver<Entry>, encoded: &mpsc::Sender<Encoded>)
                 let before = batch.before.as_ref().map(image::encode).transpose()?;
                 let after = batch.after.as_ref().map(image::encode).transpose()?;
                 let (id, table, rows) = (batch.id, batch.table, batch.rows());
-                last = chain(&last, id, table, rows, before.as_deref(), after.as_deref());
-                Encoded::Batch { id, table, rows, digest: last, images: [before, after] }
+                let stored = Kept { before, after, from: batch.from };
+                last = chain(&last, id, (table, rows), &stored);
+                Encoded::Batch { id, table, rows, digest: last, stored }
             }
         };
         if encoded.blocking_send(next).is_err() {
@@ -228,7 +230,16 @@ async fn store_all(
             Encoded::Excluded(text) => {
                 sqlx::query("insert into excluded (json) values (?)").bind(text)
             }
-            Encoded::Batch { id, table, rows, digest, images: [before, after] } => {
+            Encoded::Batch { id, table, rows, digest, stored } => {
+                let Kept { before, after, from } = stored;
+                if !from.is_empty() {
+                    sqlx::query("insert into origin values (?, ?)")
+                        .bind(id as i64)
+                        .bind(from)
+                        .execute(&mut *connection)
+                        .await
+                        .map_err(|e| trouble(path, "could not be written", e))?;
+                }
                 sqlx::query("insert into batch values (?, ?, ?, ?, ?, ?)")
                     .bind(id as i64)
                     .bind(table as i64)

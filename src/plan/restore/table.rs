@@ -10,6 +10,7 @@ use super::{Needed, Scope, named};
 use crate::diff::pair::TablePair;
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
+use crate::model::origin::FROM;
 use crate::model::plan::{Op, Skipped, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::{Column, KeyOrigin, TableName, TableSchema, scan_schema};
@@ -17,7 +18,7 @@ use crate::model::value::collated;
 use crate::mount::Mount;
 use crate::plan::checks::{Planned, check, key_json};
 use crate::plan::draft::Draft;
-use crate::plan::images::Batches;
+use crate::plan::images::{Batches, origins, without_from};
 use crate::plan::lookup::Rows;
 use crate::plan::missing::Missing;
 use crate::plan::notes;
@@ -33,7 +34,10 @@ pub(super) struct TableJob<'a> {
     planned: &'a mut Planned,
     draft: &'a mut Draft,
     key: Vec<Column>,
+    /// What is written.
     columns: Vec<Column>,
+    /// What is read of the backup: that, and which of several it is.
+    asked: Vec<Column>,
     batches: Batches,
     rows: u64,
     refused: HashMap<Reason, u64>,
@@ -66,6 +70,7 @@ impl<'a> TableJob<'a> {
             .hint(format!("give live a default: alter table {} ..", schema.name))
             .hint("or restore other tables only: --table T"));
         }
+        let asked = columns.iter().cloned().chain(mount.from_column()).collect();
         let batches = Batches::new(draft.next_table(), draft.batch_size(), draft.next_batch());
         let mut notes = notes::notes(schema, Op::Insert, &written);
         let theirs = pair.schema.backup.columns.iter().map(|c| c.name.as_str());
@@ -82,6 +87,7 @@ impl<'a> TableJob<'a> {
             draft,
             key,
             columns,
+            asked,
             batches,
             rows: 0,
             refused,
@@ -99,7 +105,7 @@ impl<'a> TableJob<'a> {
     ) -> Result<()> {
         let schema = self.pair.schema.live.clone();
         let itself = schema.foreign_keys.iter().any(|f| f.parent == schema.name);
-        let columns = self.columns.clone();
+        let columns = self.asked.clone();
         let mut held = Vec::new();
         let mut left = limit.unwrap_or(u64::MAX);
         // A key that the user named is proved over all rows.
@@ -193,7 +199,8 @@ impl<'a> TableJob<'a> {
         if let Some(ids) = rows.column(0).as_any().downcast_ref::<Int64Array>() {
             self.largest = self.largest.max(arrow::compute::max(ids));
         }
-        let full = self.batches.push(None, Some(rows))?;
+        let from = origins(&rows, FROM)?;
+        let full = self.batches.push(None, Some(without_from(&rows)?), &from)?;
         self.draft.add(full).await
     }
 
@@ -230,8 +237,8 @@ impl<'a> TableJob<'a> {
             let theirs = named(schema, &names);
             for keys in keys {
                 let table = &self.pair.table.backup;
-                let batch = backup.fetch(table, &self.columns, &theirs, &keys).await?;
-                let cells = Rows { columns: &self.columns, batch: &batch };
+                let batch = backup.fetch(table, &self.asked, &theirs, &keys).await?;
+                let cells = Rows { columns: &self.asked, batch: &batch };
                 let cells = cells.cells(&key_names)?;
                 let keep = (0..batch.num_rows())
                     .map(|row| {
@@ -286,6 +293,7 @@ impl<'a> TableJob<'a> {
             after: self.columns,
             schema,
             rows: self.rows,
+            from: self.batches.counts().to_vec(),
             skipped,
             notes: self.notes,
         });

@@ -232,6 +232,7 @@ mod tests {
             rows: 0,
             skipped: vec![],
             notes: vec![],
+            from: Vec::new(),
         }
     }
 

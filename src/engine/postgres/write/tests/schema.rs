@@ -269,6 +269,7 @@ async fn g2_c1_c5_writes_are_plain_and_address_their_rows_directly() {
             rows: 0,
             skipped: vec![],
             notes: vec![],
+            from: Vec::new(),
         };
         let write = Write::of(&plan, &table).unwrap();
         let places = match op {

@@ -90,6 +90,13 @@ fn bucket() -> Sandbox {
          sqlite3 -header -csv old.db 'select * from t' > t.csv
          tar -czf root/backups/all.tar.gz t.csv
          cp old.db root/backups/app.db
+         mkdir root/backups/duck
+         cp root/backups/t.parquet root/backups/duck/main.parquet
+         cp root/backups/t.parquet root/backups/duck/hr_u.parquet
+         echo 'CREATE TABLE t(id BIGINT); CREATE TABLE hr.u(id BIGINT);' > root/backups/duck/schema.sql
+         for pair in t:main hr.u:hr_u; do
+             echo \"COPY ${pair%:*} FROM '/out/${pair#*:}.parquet' (FORMAT 'parquet');\"
+         done > root/backups/duck/load.sql
          mkdir -p root/backups/hive/t/day=2024-03-14 root/backups/export/app/public.t/1
          cp root/backups/t.parquet root/backups/hive/t/day=2024-03-14/data_0.parquet
          cp root/backups/t.parquet root/backups/export/app/public.t/1/part-00000-0c6d.gz.parquet
@@ -119,6 +126,7 @@ fn rows_come_back_from_every_kind_of_object() {
         "s3://backups/snaps@latest~1",
         "s3://backups/t.parquet",
         "s3://backups/loose/",
+        "s3://backups/duck",
         "s3://backups/hive",
         "s3://backups/hive/t",
         "s3://backups/export",

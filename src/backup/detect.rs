@@ -5,6 +5,7 @@
 //! folders with restorekit.json below              snapshots of ours: the newest, or picked
 //! "SQLite format 3\0" at the start                a SQLite file
 //! a dump's head, PGDMP, toc.dat, @.json, metadata  an SQL dump (`dump::signs`)
+//! schema.sql and load.sql                         an export of DuckDB
 //! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or picked
 //! <table>.parquet, .jsonl, .json, .csv            loose files
 //! <table>/<column>=<value>/, <table>/part-*        a table in many Parquet files ([`hive`](super::hive))
@@ -14,6 +15,7 @@
 //! Two answers are an error that names both: a guess here would restore the wrong rows.
 
 mod answer;
+mod export;
 mod one;
 mod spec;
 

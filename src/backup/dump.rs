@@ -13,6 +13,7 @@ mod archive;
 mod charset;
 mod copy;
 mod ddl;
+pub mod duckdb;
 mod folder;
 mod kind;
 mod lex;
@@ -188,7 +189,9 @@ impl Dump {
         let pass = self.spec.pass(&Wanted::Named(vec![name.name.clone()]))?;
         let database = mounted(&pass.found, self.spec.database.as_deref());
         for found in pass.found {
-            if let Some(rows) = found.staged {
+            if let Some(mut rows) = found.staged {
+                let new = pass.notes.iter().filter(|note| !self.notes.contains(note));
+                rows.notes.extend(new.cloned());
                 staged.entry(found.name.table_name(database.as_deref())).or_insert(rows);
             }
         }
@@ -232,6 +235,9 @@ impl DumpSpec {
                 let (session, begun) = mysqlshell::read(&self.path, self.limits, &mut tables)?;
                 taken_at = begun.as_deref().and_then(local_time);
                 (session.dialect, false)
+            }
+            DumpKind::Duckdb => {
+                (duckdb::read(&self.path, self.limits, &mut tables)?.dialect, false)
             }
             DumpKind::PostgresArchive => {
                 let mut archive = archive::Archive::new(&self.path, self.limits);

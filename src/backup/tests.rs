@@ -2,6 +2,7 @@
 
 mod databases;
 mod detect;
+mod duckdb;
 mod dumps;
 mod fixtures;
 mod folders;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset};
 
 use crate::backup::detect::spec::{BackupSpec, Pick};
-use crate::backup::detect::{Found, Layout, file_name, sqlite_files, stem};
+use crate::backup::detect::{Found, Layout, export, file_name, sqlite_files, stem};
+use crate::backup::dump::duckdb::{self, Export};
 use crate::backup::dump::signs::{self, DumpKind};
 use crate::backup::folder::{self, Candidate, Loose, Take};
 use crate::backup::manifest::MANIFEST;
@@ -28,6 +29,7 @@ pub(super) enum Answer {
     Dump(DumpKind, &'static str),
     Parts(Candidate),
     Rds,
+    Export(Export),
 }
 
 pub(super) fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
@@ -68,7 +70,11 @@ pub(super) fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
         // Its notes are JSON, and no tables.
         return Ok(vec![Answer::Rds]);
     }
-    if !ours && let Some(table) = hive::table(path)? {
+    let export = duckdb::find(path, limits)?;
+    if !ours
+        && export.is_none()
+        && let Some(table) = hive::table(path)?
+    {
         answers.push(Answer::Parts(table));
         return Ok(answers);
     }
@@ -77,6 +83,10 @@ pub(super) fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
     if let Some((kind, sign)) = dump {
         loose.tables.retain(|table| !kind.owns(&file_name(&table.path)));
         answers.push(Answer::Dump(kind, sign));
+    }
+    if let Some(export) = export {
+        loose.tables.retain(|table| export.tables.iter().all(|(_, file)| *file != table.path));
+        answers.push(Answer::Export(export));
     }
     if !loose.tables.is_empty() {
         answers.push(Answer::Loose(loose));
@@ -121,6 +131,10 @@ impl Answer {
                 table.parts.len()
             ),
             Answer::Rds => "an export of RDS (export_info_*.json is there)".to_owned(),
+            Answer::Export(_) => {
+                let [schema, load] = duckdb::SCRIPTS;
+                format!("a {} ({schema} and {load} are there)", DumpKind::Duckdb.words())
+            }
             Answer::Loose(loose) => {
                 format!("a folder of table files ({} is there)", within(&loose.tables[0].path))
             }
@@ -184,6 +198,7 @@ impl Answer {
                 let found = tables(loose, RDS, spec.path.clone(), export.taken_at, why)?;
                 Ok(Found { warnings, ..found })
             }
+            Answer::Export(export) => export::found(export, &spec.path, why),
             Answer::Loose(loose) => tables(loose, LOOSE, spec.path.clone(), None, why),
         }
     }

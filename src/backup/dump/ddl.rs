@@ -149,7 +149,7 @@ fn item(
 fn is_constraint(word: &[u8], dialect: Dialect) -> bool {
     let words: &[&str] = match dialect {
         Dialect::Sqlite => &["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"],
-        Dialect::Postgres { .. } => {
+        Dialect::Postgres { .. } | Dialect::Duckdb => {
             &["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "LIKE"]
         }
         Dialect::Mysql { .. } => &[

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::backup::file::unreadable;
-use crate::backup::text::Limits;
 use crate::backup::text::decompress::TextReader;
+use crate::backup::text::{Compression, Limits};
 use crate::error::{Error, Result};
 
 /// A dump in a folder.
@@ -31,6 +31,23 @@ impl<'f> Folder<'f> {
     pub(super) fn file(&self, name: &str) -> Result<(TextReader, String)> {
         let path = self.path.join(name);
         let reader = TextReader::open(&path, Some(self.path), self.limits)?;
+        Ok((reader, path.display().to_string()))
+    }
+
+    /// True for a folder in it.
+    pub(super) fn is_folder(&self, name: &str) -> bool {
+        self.path.join(name).is_dir()
+    }
+
+    /// Opens a file that is compressed in this way, whatever its name says; `None`: as it says.
+    pub(super) fn packed(
+        &self,
+        name: &str,
+        packed: Option<Compression>,
+    ) -> Result<(TextReader, String)> {
+        let path = self.path.join(name);
+        let packed = packed.unwrap_or_else(|| Compression::of_name(&path));
+        let reader = TextReader::open_packed(&path, Some(self.path), self.limits, packed)?;
         Ok((reader, path.display().to_string()))
     }
 

@@ -6,6 +6,7 @@
 
 use crate::backup::dump::charset::Charset;
 use crate::backup::dump::copy::bytea;
+use crate::backup::dump::duckdb::value::blob;
 use crate::backup::dump::lex::Dialect;
 use crate::backup::dump::literal::call;
 use crate::backup::dump::literal::{Literal, Shape, bytes, unescape};
@@ -33,6 +34,8 @@ pub(super) enum Kind {
     Bytes,
     /// PostgreSQL's bytea: bytes as text.
     Bytea,
+    /// DuckDB's BLOB: bytes as text.
+    Escaped,
     /// MySQL's BIT: a number, written as bytes or bits.
     Bits,
 }
@@ -64,6 +67,19 @@ impl Kind {
                 "bytea" => Kind::Bytea,
                 _ => Kind::Text,
             },
+            Dialect::Duckdb => match word {
+                "boolean" => Kind::Truth,
+                "tinyint" | "smallint" | "integer" | "bigint" | "hugeint" | "utinyint"
+                | "usmallint" | "uinteger" | "ubigint" | "uhugeint" | "decimal" | "float"
+                | "double" | "bignum" | "varint" => Kind::Number,
+                "date" | "timestamp" | "timestamp_s" | "timestamp_ms" | "timestamp_ns" => {
+                    Kind::Moment
+                }
+                "blob" => Kind::Escaped,
+                "varchar" | "uuid" | "json" | "enum" | "struct" | "map" | "union" | "bit"
+                | "time" | "interval" => Kind::Text,
+                _ => Kind::Unknown,
+            },
             _ => match word {
                 "tinyint" | "smallint" | "mediumint" | "int" | "integer" | "bigint" | "decimal"
                 | "numeric" | "dec" | "fixed" | "float" | "double" | "real" | "year" | "bool"
@@ -86,7 +102,7 @@ impl Kind {
             Kind::Exact => (Carrier::Text, Affinity::Blob),
             Kind::Truth => (Carrier::Int, Affinity::Integer),
             Kind::Number | Kind::Bits => (Carrier::Number, Affinity::Numeric),
-            Kind::Bytes | Kind::Bytea => (Carrier::Blob, Affinity::Blob),
+            Kind::Bytes | Kind::Bytea | Kind::Escaped => (Carrier::Blob, Affinity::Blob),
             Kind::Unknown | Kind::Text | Kind::Moment | Kind::Instant => {
                 (Carrier::Text, Affinity::Text)
             }
@@ -152,7 +168,9 @@ impl Reading {
                     }
                     Kind::Bits => self.bits(begin, out)?,
                     Kind::Number | Kind::Truth => return Err("bytes".into()),
-                    Kind::Exact | Kind::Bytes | Kind::Bytea | Kind::Unknown => Tag::OwnBlob,
+                    Kind::Exact | Kind::Bytes | Kind::Bytea | Kind::Escaped | Kind::Unknown => {
+                        Tag::OwnBlob
+                    }
                 }
             }
             Shape::Text { marked, binary } => {
@@ -198,6 +216,11 @@ impl Reading {
             Kind::Bytea => {
                 let text = out.split_off(begin);
                 bytea(&text, out)?;
+                Tag::OwnBlob
+            }
+            Kind::Escaped => {
+                let text = out.split_off(begin);
+                blob(&text, out)?;
                 Tag::OwnBlob
             }
             Kind::Bits => self.bits(begin, out)?,

@@ -29,19 +29,26 @@ pub(super) enum Dialect {
         /// `"` encloses names (ANSI_QUOTES is on).
         ansi_quotes: bool,
     },
+    /// DuckDB's: PostgreSQL's words, without its modes.
+    Duckdb,
 }
 
 impl Dialect {
     /// True where a backslash escapes in a string without a prefix.
     pub(super) fn escapes(self) -> bool {
         match self {
-            Dialect::Sqlite => false,
+            Dialect::Sqlite | Dialect::Duckdb => false,
             Dialect::Postgres { escapes } | Dialect::Mysql { escapes, .. } => escapes,
         }
     }
 
     fn is_mysql(self) -> bool {
         matches!(self, Dialect::Mysql { .. })
+    }
+
+    /// True where comments nest, and strings are quoted with dollars and `E''` too.
+    fn is_like_postgres(self) -> bool {
+        matches!(self, Dialect::Postgres { .. } | Dialect::Duckdb)
     }
 }
 
@@ -200,7 +207,7 @@ pub(super) fn is_word(byte: u8) -> bool {
 /// The byte that closes a name that `byte` opens.
 fn opens_name(byte: u8, dialect: Dialect) -> Option<u8> {
     match (byte, dialect) {
-        (b'"', Dialect::Postgres { .. } | Dialect::Sqlite)
+        (b'"', Dialect::Postgres { .. } | Dialect::Sqlite | Dialect::Duckdb)
         | (b'"', Dialect::Mysql { ansi_quotes: true, .. }) => Some(b'"'),
         (b'`', Dialect::Mysql { .. } | Dialect::Sqlite) => Some(b'`'),
         (b'[', Dialect::Sqlite) => Some(b']'),
@@ -319,7 +326,7 @@ pub(super) fn comment(
             }
         }
     }
-    if !matches!(dialect, Dialect::Postgres { .. }) {
+    if !dialect.is_like_postgres() {
         return memmem::find(inner, b"*/").map(|len| at + 2 + len + 2).ok_or_else(more);
     }
     // PostgreSQL's comments nest.
@@ -355,16 +362,16 @@ pub(super) fn statement_end(
         if ends && body.may_end() {
             return Ok(at + delimiter.len());
         }
-        let dollar = match (dialect, bytes.get(at)) {
-            (Dialect::Postgres { .. }, Some(b'$')) => dollar_end(bytes, at, whole)?,
+        let dollar = match bytes.get(at) {
+            Some(b'$') if dialect.is_like_postgres() => dollar_end(bytes, at, whole)?,
             _ => None,
         };
         if let Some(end) = dollar {
             tokens.at = end;
             continue;
         }
-        let escape_string = matches!(dialect, Dialect::Postgres { .. })
-            && matches!(bytes.get(at..at + 2), Some(b"E'" | b"e'"));
+        let escape_string =
+            dialect.is_like_postgres() && matches!(bytes.get(at..at + 2), Some(b"E'" | b"e'"));
         if escape_string {
             tokens.at = quote_end(bytes, at + 2, b'\'', true, whole)?;
             continue;

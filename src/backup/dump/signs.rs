@@ -27,6 +27,8 @@ pub enum DumpKind {
     Mydumper,
     /// MySQL Shell's folder.
     MysqlShell,
+    /// DuckDB's EXPORT DATABASE, with CSV files.
+    Duckdb,
 }
 
 impl DumpKind {
@@ -40,12 +42,19 @@ impl DumpKind {
             DumpKind::MysqlTab => "MySQL dump in tab-separated files",
             DumpKind::Mydumper => "MySQL dump in mydumper's files",
             DumpKind::MysqlShell => "MySQL dump in MySQL Shell's files",
+            DumpKind::Duckdb => "DuckDB export",
         }
     }
 
     /// True when its tables are known, and read one by one, without reading all of it.
     pub fn is_indexed(self) -> bool {
-        matches!(self, DumpKind::PostgresArchive | DumpKind::Mydumper | DumpKind::MysqlShell)
+        matches!(
+            self,
+            DumpKind::PostgresArchive
+                | DumpKind::Mydumper
+                | DumpKind::MysqlShell
+                | DumpKind::Duckdb
+        )
     }
 
     /// True for a file right in its folder that is part of the dump, and no table by itself.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::backup::detect::{self, BackupSpec, Layout};
+use crate::backup::dump::{DumpKind, duckdb};
 use crate::backup::folder::by_name;
 use crate::backup::guard::blocking;
 use crate::backup::manifest::MANIFEST;
@@ -110,7 +111,7 @@ async fn folder(
     }
     let heads = laid.iter().map(|(path, object)| async move {
         let manifest = path.ends_with(MANIFEST);
-        let told = manifest || rds::is_info(path);
+        let told = manifest || rds::is_info(path) || is_script(path);
         let length = match by_name(path) {
             Some(_) if !told => 0,
             _ if told || object.size() <= SMALL => object.size().min(64 << 20),
@@ -132,8 +133,12 @@ async fn folder(
                 }
             }
         }
-        Layout::Tables { tables, .. } => {
-            for table in tables.iter().filter(|table| is_wanted(spec, &table.table.name)) {
+        Layout::Tables { tables, location, kind, .. } => {
+            // The scripts of an export tell what is there, so all of it must be.
+            let export = *kind == DumpKind::Duckdb.words();
+            let scripts = duckdb::SCRIPTS.map(|name| location.join(name));
+            wanted.extend(scripts.into_iter().filter(|_| export));
+            for table in tables.iter().filter(|t| export || is_wanted(spec, &t.table.name)) {
                 for part in &table.parts {
                     if let Some(object) = laid.get(&part.path) {
                         mirror.objects.insert(part.path.clone(), Arc::clone(object));
@@ -175,6 +180,11 @@ async fn folder(
     }
     let path = found.layout.location().to_owned();
     Ok(BackupSpec { path, pick: None, mirror: Some(Arc::new(mirror)), ..spec.clone() })
+}
+
+/// True for a script of an export.
+fn is_script(path: &Path) -> bool {
+    duckdb::SCRIPTS.iter().any(|name| path.ends_with(name))
 }
 
 fn is_wanted(spec: &BackupSpec, table: &str) -> bool {

@@ -15,6 +15,7 @@ pub(super) enum Engine {
     Sqlite,
     Postgres,
     Mysql,
+    Duckdb,
 }
 
 /// Every dump of the data set.
@@ -45,6 +46,10 @@ pub(super) const DUMPS: &[(&str, Engine)] = &[
     ("mysql/mydumper-load", Engine::Mysql),
     ("mysql/shell", Engine::Mysql),
     ("mysql/shell-csv", Engine::Mysql),
+    ("duckdb/plain", Engine::Duckdb),
+    ("duckdb/options", Engine::Duckdb),
+    ("duckdb/forced", Engine::Duckdb),
+    ("duckdb/old", Engine::Duckdb),
 ];
 
 /// The columns of `awkward` as a live SQLite database would have them.
@@ -152,7 +157,7 @@ pub(super) fn awkward(engine: Engine) -> Vec<Vec<Value>> {
             null(),
         ],
     ];
-    if engine == Engine::Mysql {
+    if matches!(engine, Engine::Mysql | Engine::Duckdb) {
         // PostgreSQL and SQLite's shell have no text with a NUL.
         rows.push(vec![
             id(10),
@@ -236,6 +241,11 @@ async fn a_dump_says_what_is_in_it() {
                 let measured =
                     inspection.tables.iter().find(|t| t.name.name == "measured").unwrap();
                 assert!(matches!(measured.rows, None | Some(8)), "{name}");
+            }
+            Engine::Duckdb => {
+                assert_eq!(inspection.kind, "DuckDB export");
+                let known = ["awkward", "empty", "kinds", "one", "other.Odd \"name\";"];
+                assert_eq!(tables, known, "{name}");
             }
             Engine::Mysql => {
                 assert!(inspection.kind.starts_with("MySQL dump"), "{name}");

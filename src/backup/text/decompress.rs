@@ -194,17 +194,29 @@ impl TextReader {
     /// Opens a file by [`open_regular`]. Its name and its first bytes must agree on how
     /// it is compressed.
     pub fn open(path: &Path, root: Option<&Path>, limits: Limits) -> Result<Self> {
+        Self::open_packed(path, root, limits, Compression::of_name(path))
+    }
+
+    /// Opens a file that was told to be compressed in this way.
+    pub(in crate::backup) fn open_packed(
+        path: &Path,
+        root: Option<&Path>,
+        limits: Limits,
+        named: Compression,
+    ) -> Result<Self> {
         let mut file = BufReader::with_capacity(64 << 10, open_regular(path, root)?);
         let unread = |e: io::Error| {
             Error::failed(format!("the backup file {} can't be read", path.display())).because(e)
         };
         let start = file.fill_buf().map_err(unread)?;
-        let (named, found) = (Compression::of_name(path), Compression::of_bytes(start));
+        let found = Compression::of_bytes(start);
         if named != found {
             let cut = start.len() < 4 && found == Compression::None;
+            let by_name = named == Compression::of_name(path);
             return Err(Error::damaged(format!(
-                "{} is named as {} but holds {}",
+                "{} is {} {} but holds {}",
                 path.display(),
+                if by_name { "named as" } else { "told to be" },
                 named.words(),
                 if cut { "next to nothing" } else { found.words() }
             ))

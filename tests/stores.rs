@@ -179,3 +179,49 @@ fn w18_what_a_store_refuses_is_told_without_a_secret() {
     let run = sandbox.run("inspect http://example.org/t.parquet").exits(5);
     assert!(run.stderr.contains("without encryption"), "{}", run.stderr);
 }
+
+/// Runs the program with a file as its stdin.
+fn fed(sandbox: &Sandbox, words: &[&str], file: &str) -> Run {
+    let mut command = sandbox.command(words);
+    command.stdin(std::fs::File::open(sandbox.path(file)).unwrap());
+    let run = Run::of(command.output().unwrap());
+    assert!(!run.stderr.contains("/tmp/restorekit-"), "a private path is shown:\n{}", run.stderr);
+    run
+}
+
+#[test]
+fn a_stream_is_a_backup() {
+    let sandbox = bucket();
+    shell(
+        &sandbox,
+        "gzip -k t.csv; xz -k root/backups/t.parquet; sqlite3 -json old.db 'select * from t' > t.json",
+    );
+    for file in [
+        "root/backups/app.db",
+        "root/backups/dump.sql.gz",
+        "root/backups/t.parquet",
+        "root/backups/t.parquet.xz",
+        "root/backups/all.tar.gz",
+        "t.csv",
+        "t.csv.gz",
+        "t.json",
+    ] {
+        std::fs::copy(sandbox.path("live.db"), sandbox.path("copy.db")).unwrap();
+        let words = ["restore", "--live", "copy.db", "--backup", "-", "--table", "t", "--yes"];
+        fed(&sandbox, &words, file).exits(0);
+        assert_eq!(sandbox.dump("copy.db"), sandbox.dump("old.db"), "{file}");
+    }
+    // It is not remembered, so what is typed next says so.
+    let diff = ["diff", "--live", "live.db", "--backup", "-", "--table", "t"];
+    let seen = fed(&sandbox, &diff, "root/backups/app.db").exits(1);
+    assert!(seen.stdout.contains("--backup -"), "{}", seen.stdout);
+    sandbox.run("diff").exits(2).complains("no live database is named");
+    shell(&sandbox, "head -c 900 root/backups/dump.sql.gz > cut.gz");
+    fed(&sandbox, &diff, "cut.gz").exits(7).complains("-!");
+    let twice = [&diff[..], &["--backup", "-"]].concat();
+    fed(&sandbox, &twice, "root/backups/app.db").exits(2).complains("one stream");
+    let sql = ["sql", "--live", "live.db", "--backup", "-"];
+    fed(&sandbox, &sql, "root/backups/app.db").exits(2).complains("stdin is the backup");
+    let seen = fed(&sandbox, &["inspect", "-"], "root/backups/dump.sql.gz").exits(0);
+    assert!(seen.stdout.contains("SQLite dump"), "{}", seen.stdout);
+}

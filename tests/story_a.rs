@@ -90,16 +90,31 @@ impl Application {
 
 #[test]
 fn story_a_deleted_events_come_back_while_the_application_goes_on() {
+    story_a("snaps", |sandbox, live| {
+        sandbox.run_all(["snapshot", "--live", &live.url(), "--out", "snaps"]).exits(0);
+        true
+    });
+}
+
+#[test]
+fn story_a_deleted_events_come_back_from_an_archive_of_pg_dump() {
+    story_a("nightly.dump", |sandbox, live| live.archive_into(&sandbox.path("nightly.dump")));
+}
+
+/// The story, with the backup that `take` takes of live and calls `backup`, where it can.
+fn story_a(backup: &str, take: fn(&Sandbox, &Database) -> bool) {
     let (live, truth) = (Database::with(BEFORE), Database::with(BEFORE));
     let sandbox = Sandbox::in_memory();
     let url = live.url();
-    sandbox.run_all(["snapshot", "--live", &url, "--out", "snaps"]).exits(0);
+    if !take(&sandbox, &live) {
+        return;
+    }
     live.sql(AFTER);
     let application = Application::start(&live);
     application.goes_on();
     let on = |command: &str, more: &[&str]| {
         let mut arguments: Vec<&str> = command.split(' ').collect();
-        arguments.extend(["--live", &url, "--backup", "snaps", "--table", "events"]);
+        arguments.extend(["--live", &url, "--backup", backup, "--table", "events"]);
         arguments.extend(more);
         sandbox.run_all(arguments)
     };

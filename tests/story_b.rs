@@ -101,8 +101,8 @@ fn stopped(sandbox: &Sandbox, live: &Database, arguments: &[&str], signal: &str)
     Run::of(child.wait_with_output().unwrap())
 }
 
-#[test]
-fn story_b_the_backfill_is_taken_back_from_two_backups_while_the_application_goes_on() {
+/// Live before the damage, and its two backups.
+fn before() -> (Database, [Database; 2]) {
     let live = Database::with(BEFORE);
     let backups = [NEWER, OLDER].map(|lacks| {
         let backup = live.server.database();
@@ -114,6 +114,63 @@ fn story_b_the_backfill_is_taken_back_from_two_backups_while_the_application_goe
         backup.sql(lacks);
         backup
     });
+    (live, backups)
+}
+
+/// Where both backups have a row the newer one's counts: `b` in SQL.
+fn first_of(backups: &[Database; 2]) -> String {
+    let [newer, older] = backups.each_ref().map(|b| format!("{}.subscription_variants", b.name));
+    format!("(select * from {newer} union all select * from {older} where id <= 60000) b")
+}
+
+#[test]
+fn story_b_the_backfill_is_taken_back_from_two_gzipped_dumps_in_one_plan() {
+    let (live, backups) = before();
+    let sandbox = Sandbox::in_memory();
+    for (backup, name) in backups.iter().zip(["newer.sql.gz", "older.sql.gz"]) {
+        backup.dump_into(&sandbox.path(name));
+    }
+    live.sql(BACKFILL);
+    let damaged = digest(&live, ALL, "true");
+    let url = live.url();
+    let patch = |more: &[&str]| {
+        let sides = ["--live", &url, "--backup", "newer.sql.gz", "--backup", "older.sql.gz"];
+        let what = ["--table", "subscription_variants", "--column", "cancelled_at"];
+        let which = ["--from", "updated_at", "--where", WINDOW, "--format", "json"];
+        sandbox.run_all([&["patch"][..], &sides, &what, &which, more].concat())
+    };
+    let inside = |c: &str| count(&live, &format!("{WINDOW} and {c} and name not like 'later%'"));
+    let told = "id % 1000 <> 105 and id % 2005 <> 0";
+    let [newer, older] = ["id > 60000", "id <= 60000"].map(|c| inside(&format!("{c} and {told}")));
+    let planned = patch(&["--dry-run"]).exits(0).json();
+    let table = &planned["tables"][0];
+    assert_eq!(table["update"], newer + older, "{table}");
+    assert_eq!(
+        (&table["from"][0]["rows"], &table["from"][1]["rows"]),
+        (&newer.into(), &older.into())
+    );
+    assert_eq!(digest(&live, ALL, "true"), damaged, "a dry run writes nothing");
+    let moments = "id, active, ifnull(updated_at, '-')";
+    let held = digest(&live, moments, "true");
+
+    let done = patch(&["--yes"]).exits(0).json();
+    assert_eq!(done["tables"][0]["written"], newer + older, "{done}");
+    assert_eq!(digest(&live, moments, "true"), held, "no updated_at moved");
+    let both = live.sql(&format!(
+        "select count(*), sum(l.cancelled_at <=> b.updated_at) from subscription_variants l
+         join {} using (id) where not l.active and {told}",
+        first_of(&backups)
+    ));
+    let (all, equal) = both.trim().split_once('\t').unwrap();
+    assert_eq!(all, equal, "every cancelled_at is the first backup's updated_at");
+    assert_eq!(patch(&["--dry-run"]).exits(0).json()["tables"][0]["update"], 0);
+    sandbox.run("undo --yes").exits(0);
+    assert_eq!(digest(&live, ALL, "true"), damaged);
+}
+
+#[test]
+fn story_b_the_backfill_is_taken_back_from_two_backups_while_the_application_goes_on() {
+    let (live, backups) = before();
     live.sql(BACKFILL);
     let sandbox = Sandbox::in_memory();
     let wrong = count(&live, WINDOW);

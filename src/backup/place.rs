@@ -6,6 +6,7 @@
 //! app.db.xz  t.parquet.gz        what must be read by position: unpacked
 //! dump.sql.gz.age                encrypted: decrypted, still compressed
 //! all.tar.gz   all.tar.gz!a/b    a tar: all of it, or one member or folder of it
+//! -                              a stream, kept first ([`input`])
 //! s3://..  gs://..  az://..  https://..      in a store ([`remote`]): what is needed of it ([`mirror`])
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! since that is where its checksum is.
 
 mod crypt;
+mod input;
 mod kept;
 mod members;
 mod mirror;
@@ -38,6 +40,7 @@ use crate::backup::text::{Compression, Limits};
 use crate::error::{Error, Result};
 use crate::registry::first_bytes;
 
+pub use input::{Input, STREAM};
 pub(in crate::backup) use kept::Kept;
 pub use mirror::Mirror;
 pub use remote::{Object, Variables, is_remote};
@@ -138,9 +141,20 @@ pub(in crate::backup) struct Place {
 /// the limits, and for a tar whose names climb out of it.
 pub(in crate::backup) async fn arrive(spec: &BackupSpec, purpose: Purpose) -> Result<Place> {
     let named = spec.path.to_str().filter(|path| is_remote(path));
-    let (spec, private) = match named {
-        None => (spec.clone(), None),
-        Some(url) => {
+    let (spec, private) = match (named, &spec.input) {
+        (None, None) => (spec.clone(), None),
+        (None, Some(input)) => {
+            let private = Private::new(STREAM.to_owned())?;
+            let (layer, input, limits) = (private.layer(LAYERS + 1)?, input.clone(), spec.limits());
+            let table = match spec.tables.as_slice() {
+                [one] => one.clone(),
+                _ => "stdin".to_owned(),
+            };
+            let kept = blocking(&spec.path, move || input.keep(&layer, &table, limits)).await;
+            let path = kept.map_err(|e| private.error(e))?;
+            (BackupSpec { path, input: None, ..spec.clone() }, Some(private))
+        }
+        (Some(url), _) => {
             let remote = Remote::open(url, &spec.stores)?;
             let private = Private::new(remote.shown.clone())?;
             let brought = mirror::bring(remote, spec, &private.layer(0)?, purpose).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 
 use crate::backup::detect::{BackupSpec, Pick, open_backup};
-use crate::backup::place::{Unlock, Variables};
+use crate::backup::place::{Input, STREAM, Unlock, Variables};
 use crate::cli::args::{Opening, Sides};
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
 use crate::cli::{Context, connect, secret, variable, variables};
@@ -107,6 +107,7 @@ pub fn backup_spec(location: &str, live: Option<&str>, opening: &Opening) -> Res
     };
     let max_expanded_bytes = opening.max_expanded_bytes;
     Ok(BackupSpec {
+        input: (location == STREAM).then(|| Input::new(std::io::stdin())),
         pick,
         database,
         parallelism,
@@ -140,7 +141,12 @@ async fn open_backups(
     opening: &Opening,
 ) -> Result<Vec<Arc<dyn Source>>> {
     let mut backups = Vec::new();
-    for one in resolved.backup()? {
+    let named = resolved.backup()?;
+    if named.iter().filter(|one| *one == STREAM).count() > 1 {
+        return Err(Error::usage("one stream can't be two backups")
+            .hint("write one to a file first, and name that"));
+    }
+    for one in named {
         let spec = backup_spec(one, Some(resolved.live()?), opening)?;
         let spec = BackupSpec { tables: tables.to_vec(), ..spec };
         backups.push(open_spec(context, one, spec).await?);
@@ -268,7 +274,9 @@ fn last_diff(context: &Context) -> Option<Remembered> {
 pub fn remember(context: &Context, resolved: &Resolved) -> bool {
     let (Some(live), Some(backup)) = (&resolved.live, &resolved.backup) else { return false };
     let place = |location: &str| absolute(Path::new(&context.folder), location);
-    if std::iter::once(&live.value).chain(&backup.value).any(|l| secret::has_password(l)) {
+    // What came in on a stream is gone.
+    let passes = |location: &String| secret::has_password(location) || location == STREAM;
+    if std::iter::once(&live.value).chain(&backup.value).any(passes) {
         return false;
     }
     let last = LastDiff {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use futures::TryStreamExt;
 
+use crate::backup::place::STREAM;
 use crate::cli::args::{RowsFormat, Sides};
 use crate::cli::sides::open_sides;
 use crate::cli::sql::prompt::prompt;
@@ -54,6 +55,14 @@ pub fn run(context: &Context, args: &SqlArgs) -> Result<u8> {
 }
 
 async fn query(context: &Context, args: &SqlArgs) -> Result<u8> {
+    let streamed = args.sides.backup.iter().any(|backup| backup == STREAM);
+    if streamed
+        && args.statement.is_none()
+        && args.file.as_ref().is_none_or(|f| f.as_os_str() == "-")
+    {
+        return Err(Error::usage("stdin is the backup here, so it can't be the statement too")
+            .hint("give the statement as an argument, or in a file: --file QUERY.sql"));
+    }
     let text = match (&args.statement, &args.file) {
         (Some(statement), _) => Some(statement.clone()),
         (None, Some(file)) if file.as_os_str() == "-" => Some(io::read_to_string(io::stdin())?),

@@ -243,10 +243,10 @@ impl Database {
         output(client, sql)
     }
 
-    /// The whole database as pg_dump writes it, its tables' rows in the order of their texts;
-    /// `None` where pg_dump is older than the server, which it then does not read.
+    /// pg_dump of this database; `None` where it is older than the server, which it then does
+    /// not read.
     #[track_caller]
-    pub fn dump_all(&self) -> Option<String> {
+    fn pg_dump(&self, flags: &[&str]) -> Option<String> {
         let beside = programs().join("pg_dump");
         let program = if beside.exists() { beside } else { "pg_dump".into() };
         let said = output(arguments(&program, &["--version"]), "pg_dump");
@@ -256,9 +256,22 @@ impl Database {
         }
         let (folder, port) = (self.server.socket().display().to_string(), self.server.port());
         let port = port.to_string();
-        let command =
-            arguments(&program, &["-U", "postgres", "-h", &folder, "-p", &port, "-d", &self.name]);
-        let dump = output(command, "pg_dump");
+        let whom = ["-U", "postgres", "-h", &folder, "-p", &port, "-d", &self.name];
+        Some(output(arguments(&program, &[&whom[..], flags].concat()), "pg_dump"))
+    }
+
+    /// Writes the database into this file as `pg_dump -Fc` does; false where pg_dump is older
+    /// than the server.
+    #[track_caller]
+    pub fn archive_into(&self, file: &Path) -> bool {
+        self.pg_dump(&["-Fc", "-f", &file.display().to_string()]).is_some()
+    }
+
+    /// The whole database as pg_dump writes it, its tables' rows in the order of their texts;
+    /// `None` where pg_dump is older than the server.
+    #[track_caller]
+    pub fn dump_all(&self) -> Option<String> {
+        let dump = self.pg_dump(&[])?;
         let (mut all, mut rows): (String, Option<Vec<&str>>) = (String::new(), None);
         // A word that is another each time.
         for line in

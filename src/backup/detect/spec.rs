@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
-use crate::backup::place::{Mirror, Unlock, Variables, is_remote};
+use crate::backup::place::{Input, Mirror, Unlock, Variables, is_remote};
 use crate::backup::text::Limits;
 use crate::error::{Error, Result};
 use crate::registry;
@@ -25,6 +25,8 @@ pub struct BackupSpec {
     pub stores: Variables,
     /// What was not brought from its store, and is read there.
     pub mirror: Option<Arc<Mirror>>,
+    /// The stream that it is read from, where it is no path.
+    pub input: Option<Input>,
     /// Which of several; `None` when not said: the newest.
     pub pick: Option<Pick>,
     /// The live database's name, which picks one of several databases.

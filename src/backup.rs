@@ -17,6 +17,7 @@ pub mod hive;
 pub mod inspect;
 pub mod keys;
 pub mod manifest;
+mod mongodump;
 pub mod parquet;
 pub mod parts;
 pub mod place;

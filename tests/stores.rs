@@ -147,6 +147,23 @@ fn rows_come_back_from_every_kind_of_object() {
 }
 
 #[test]
+fn a_dump_of_mongodump_is_read_by_its_collections() {
+    let sandbox = Sandbox::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/mongo");
+    let fixtures = fixtures.to_str().unwrap();
+    shell(&sandbox, &format!("mkdir -p root/backups; cp -r {fixtures}/dump root/backups/dump"));
+    sandbox.sqlite("shop.db", "create table awkward (_id text primary key not null, t text)");
+    let store = Store::start(&sandbox.path("root"), true);
+    let restore = "restore --live shop.db --backup s3://backups/dump --table awkward --yes";
+    store.run(&sandbox, &restore.split(' ').collect::<Vec<_>>(), SECRET).exits(0);
+    assert_eq!(sandbox.sqlite("shop.db", "select count(*) from awkward").trim(), "13");
+    // Of what was not brought nothing is said, as if it were lost.
+    let seen = store.run(&sandbox, &["inspect", "s3://backups/dump/shop"], SECRET).exits(0);
+    assert!(seen.stdout.contains("seen is a view"), "{}", seen.stdout);
+    assert!(!seen.stdout.contains("unfinished"), "{}", seen.stdout);
+}
+
+#[test]
 fn a_file_of_a_web_server_is_a_backup() {
     let sandbox = bucket();
     let store = Store::start(&sandbox.path("root"), false);

@@ -8,6 +8,7 @@ mod chinook;
 mod common;
 mod ctrl_c;
 mod documented;
+mod documents;
 mod flags;
 mod house;
 mod kills;

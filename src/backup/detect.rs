@@ -7,6 +7,7 @@
 //! a dump's head, PGDMP, toc.dat, @.json, metadata  an SQL dump (`dump::signs`)
 //! schema.sql and load.sql                         an export of DuckDB
 //! <timestamp>/{parquet,json}/ (below a database)  dated takes: the newest, or picked
+//! <collection>.bson (below a database)            what mongodump leaves
 //! <table>.parquet, .jsonl, .json, .csv            loose files
 //! <table>/<column>=<value>/, <table>/part-*        a table in many Parquet files ([`hive`](super::hive))
 //! export_info_*.json                              an export of RDS or Aurora
@@ -16,6 +17,7 @@
 
 mod answer;
 mod export;
+mod mongo;
 mod one;
 mod spec;
 
@@ -218,6 +220,7 @@ pub(crate) fn table_files(
                     let part = |part: Part| Part { remote: object(&part.path), ..part };
                     Content::Parquet(table.parts.into_iter().map(part).collect())
                 }
+                Named::Bson => Content::Text(TextFormat::Bson),
                 Named::JsonLines => Content::Text(TextFormat::Json { own: false }),
                 Named::Csv => Content::Text(TextFormat::Csv { delimiter: None }),
             },
@@ -251,7 +254,7 @@ pub fn recognise(spec: &BackupSpec) -> Result<Found> {
             "the folder {} holds no backup that restorekit knows",
             path.display()
         ))
-        .hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .jsonl, .json and .csv")),
+        .hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .bson, .jsonl, .json and .csv")),
         1 => answers.remove(0).choose(spec),
         _ => {
             let (a, b) = (answers[0].sign(path), answers[1].sign(path));

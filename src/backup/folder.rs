@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/<database>/<timestamp>/parquet/<table>.parquet      story C: dated takes of databases
 //!                              /json/<table>.json.gz
-//! <folder>/<table>.parquet | .csv | .jsonl | .json [.gz|.zst|.xz|.bz2]      loose files
+//! <folder>/<table>.parquet | .csv | .jsonl | .json | .bson [.gz|.zst|.xz|.bz2]  loose files
 //! <folder>/<table>/..                                        tables of many files ([`hive`])
 //! ```
 //!
@@ -29,6 +29,8 @@ use crate::model::table::TableName;
 pub enum Named {
     /// `.parquet`, `.pq`, `.parquet.gzip`
     Parquet,
+    /// `.bson`
+    Bson,
     /// `.jsonl`, `.ndjson`, `.json`
     JsonLines,
     /// `.csv`, `.tsv`
@@ -68,6 +70,7 @@ pub fn by_name(path: &Path) -> Option<Candidate> {
     let (extension, named) = [
         (".parquet", Named::Parquet),
         (".pq", Named::Parquet),
+        (".bson", Named::Bson),
         (".jsonl", Named::JsonLines),
         (".ndjson", Named::JsonLines),
         (".json", Named::JsonLines),
@@ -87,7 +90,7 @@ pub fn by_name(path: &Path) -> Option<Candidate> {
 /// The tables of a folder's files.
 #[derive(Clone, Debug, Default)]
 pub struct Loose {
-    /// A file a table: Parquet before JSON lines before CSV.
+    /// A file a table: Parquet before BSON before JSON lines before CSV.
     pub tables: Vec<Candidate>,
     /// What is not read, and why.
     pub passed_over: Vec<(PathBuf, String)>,
@@ -233,6 +236,7 @@ mod tests {
             ("t.csv.xz", "t", Named::Csv),
             ("t.json.BZ2", "t", Named::JsonLines),
             ("t.csv", "t", Named::Csv),
+            ("a%2Fb.bson.gz", "a%2Fb", Named::Bson),
         ] {
             let found = by_name(Path::new(name)).unwrap();
             assert_eq!((found.table.name.as_str(), found.named), (table, named), "{name}");

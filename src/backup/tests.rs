@@ -7,6 +7,7 @@ mod dumps;
 mod fixtures;
 mod folders;
 mod inspect;
+mod mongo;
 mod ours;
 mod packed;
 mod parquet;

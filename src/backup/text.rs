@@ -1,4 +1,4 @@
-//! Text formats, CSV and JSON lines, plain or compressed.
+//! Text formats, CSV and JSON lines, and BSON, plain or compressed.
 //!
 //! A text file can't be read in key order, nor twice cheaply, nor in parts. So it is
 //! staged: one pass writes a private Parquet file whose cells are bytes, a tag
@@ -10,6 +10,7 @@
 pub mod csv;
 pub mod decompress;
 pub mod jsonl;
+mod mongo;
 pub mod stage;
 pub(in crate::backup) mod window;
 

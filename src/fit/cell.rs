@@ -41,7 +41,7 @@ pub enum Tag {
     Nested = b'j',
     /// A snapshot of ours or SQLite's `.dump`: an INTEGER or a REAL as it is written there.
     OwnNumber = b'N',
-    /// A snapshot of ours: a REAL that JSON can't write.
+    /// A snapshot of ours: a REAL that JSON can't write. A double of BSON.
     OwnReal = b'R',
     /// A snapshot of ours or an SQL dump: TEXT.
     OwnText = b'T',
@@ -53,11 +53,14 @@ pub enum Tag {
     Moment = b'm',
     /// A server's dump: what a column takes whose type the dump does not tell.
     Written = b'w',
+    /// MongoDB: an ObjectId as its 24 hexadecimal digits, or a UUID in its usual form; the
+    /// bytes of either where live has bytes.
+    Id = b'i',
 }
 
 impl Tag {
     /// All tags.
-    pub const ALL: [Tag; 14] = [
+    pub const ALL: [Tag; 15] = [
         Tag::Bare,
         Tag::Quoted,
         Tag::Str,
@@ -72,6 +75,7 @@ impl Tag {
         Tag::Digits,
         Tag::Moment,
         Tag::Written,
+        Tag::Id,
     ];
 
     /// True for the cells of a snapshot of ours, whose numbers come back bit by bit.
@@ -168,6 +172,7 @@ impl Fitter<'_> {
             Tag::Digits => self.digits(payload, scratch),
             Tag::Moment => self.moment(payload, scratch),
             Tag::Written => self.written(payload, scratch),
+            Tag::Id => self.id(payload, scratch),
         }
     }
 
@@ -319,6 +324,23 @@ impl Fitter<'_> {
         }
     }
 
+    /// An ObjectId or a UUID, whose digits are never a number.
+    fn id<'a>(&self, text: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+        let column = self.column;
+        let any = column.declared.is_empty() && column.affinity == Affinity::Blob;
+        match column.carrier {
+            Carrier::Blob if !any => {
+                id_bytes(text, scratch)?;
+                Ok((ValueRef::Blob(scratch), None))
+            }
+            _ if any => Ok((ValueRef::Text(text), None)),
+            Carrier::Text if column.affinity == Affinity::Text && column.time_form.is_none() => {
+                Ok((ValueRef::Text(text), None))
+            }
+            _ => Err(format!("the id {}", String::from_utf8_lossy(text))),
+        }
+    }
+
     fn numeral<'a>(&self, number: Numeral, scratch: &'a mut Vec<u8>) -> Found<'a> {
         match number {
             Numeral::Int(i) => Ok((self.stored(ValueRef::Int(i), scratch)?, None)),
@@ -373,6 +395,11 @@ impl Fitter<'_> {
             Tag::Digits | Tag::Moment => {
                 fitter.value(Given::Text(payload), Door::Database, scratch)
             }
+            Tag::Id if self.column.carrier == Carrier::Blob => {
+                id_bytes(payload, scratch)?;
+                Ok((ValueRef::Blob(scratch), None))
+            }
+            Tag::Id => fitter.value(Given::Text(payload), Door::Database, scratch),
             Tag::Written => match (self.column.carrier, payload) {
                 (Carrier::Bool, b"t" | b"true") => file(Given::Bool(true), scratch),
                 (Carrier::Bool, b"f" | b"false") => file(Given::Bool(false), scratch),
@@ -396,6 +423,12 @@ impl Fitter<'_> {
         );
         number && (text.eq_ignore_ascii_case(b"true") || text.eq_ignore_ascii_case(b"false"))
     }
+}
+
+/// Appends the bytes of an ObjectId or a UUID.
+fn id_bytes(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
+    let digits: Vec<u8> = text.iter().copied().filter(|byte| *byte != b'-').collect();
+    push_unhex(&digits, out).ok_or_else(|| "an id that is none".into())
 }
 
 /// Writes a text moment in live's form. `None`: it is no moment, or its zone is neither

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset};
 
 use crate::backup::detect::spec::{BackupSpec, Pick};
-use crate::backup::detect::{Found, Layout, export, file_name, sqlite_files, stem};
+use crate::backup::detect::{Found, Layout, export, file_name, mongo, sqlite_files, stem};
 use crate::backup::dump::duckdb::{self, Export};
 use crate::backup::dump::signs::{self, DumpKind};
 use crate::backup::folder::{self, Candidate, Loose, Take};
 use crate::backup::manifest::MANIFEST;
+use crate::backup::mongodump::Collections;
 use crate::backup::snapshot::{self, Snapshot};
 use crate::backup::text::Limits;
 use crate::backup::{hive, rds};
@@ -30,6 +31,8 @@ pub(super) enum Answer {
     Parts(Candidate),
     Rds,
     Export(Export),
+    Mongodump(Vec<(String, PathBuf)>),
+    Collections(Collections),
 }
 
 pub(super) fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
@@ -88,6 +91,7 @@ pub(super) fn answers(path: &Path, limits: Limits) -> Result<Vec<Answer>> {
         loose.tables.retain(|table| export.tables.iter().all(|(_, file)| *file != table.path));
         answers.push(Answer::Export(export));
     }
+    answers.extend(mongo::answer(path, &mut loose, limits)?);
     if !loose.tables.is_empty() {
         answers.push(Answer::Loose(loose));
     }
@@ -130,6 +134,13 @@ impl Answer {
                 table.parts.first().map(|part| within(&part.path)).unwrap_or_default(),
                 table.parts.len()
             ),
+            Answer::Mongodump(databases) => {
+                format!("a dump of mongodump's ({}/ holds BSON)", databases[0].0)
+            }
+            Answer::Collections(found) => {
+                let table = found.loose.tables.first().map(|table| within(&table.path));
+                format!("a {} ({} is there)", mongo::KIND, table.unwrap_or_default())
+            }
             Answer::Rds => "an export of RDS (export_info_*.json is there)".to_owned(),
             Answer::Export(_) => {
                 let [schema, load] = duckdb::SCRIPTS;
@@ -184,6 +195,10 @@ impl Answer {
             Answer::Dump(kind, _) => {
                 let layout = Layout::Dump(spec.path.clone(), kind);
                 Ok(Found { layout, why, warnings: Vec::new(), older: Vec::new() })
+            }
+            Answer::Mongodump(databases) => mongo::database(spec, databases, why),
+            Answer::Collections(found) => {
+                mongo::collections(found, spec.path.clone(), why, Vec::new())
             }
             Answer::Parts(table) => {
                 let loose = Loose { tables: vec![table], ..Loose::default() };
@@ -281,7 +296,7 @@ fn picked<T>(
     Ok((all.swap_remove(index), older))
 }
 
-fn tables(
+pub(super) fn tables(
     loose: Loose,
     kind: &'static str,
     location: PathBuf,
@@ -301,7 +316,7 @@ fn tables(
 }
 
 /// Picks the one called like the live database, or the only one.
-fn pick<T>(
+pub(super) fn pick<T>(
     spec: &BackupSpec,
     mut named: Vec<(String, T)>,
     what: &str,

@@ -5,9 +5,11 @@ use std::path::Path;
 use crate::backup::detect::{Found, Layout, file_name, head, stem};
 use crate::backup::dump::signs;
 use crate::backup::folder::{self, Candidate, Named};
+use crate::backup::mongodump;
 use crate::backup::sqlite;
-use crate::backup::text::Limits;
+use crate::backup::text::{Compression, Limits};
 use crate::error::{Error, Result};
+use crate::model::table::TableName;
 
 /// What a single file is: by its first bytes, then by its name.
 pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
@@ -35,6 +37,13 @@ pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
         let table = Candidate::parquet(name, path);
         return found(one(table, "Parquet file"), "it begins with \"PAR1\"");
     }
+    if let Some(file) = named.as_ref().filter(|table| table.named == Named::Bson) {
+        let table = TableName::bare(mongodump::collection(path, limits));
+        let layout = one(Candidate { table, ..file.clone() }, "BSON file");
+        let open = Compression::of_name(path) == Compression::None;
+        let warnings = open.then(|| mongodump::NO_MARK.into()).into_iter().collect();
+        return Ok(Found { warnings, ..found(layout, "its name ends like BSON")? });
+    }
     if named.as_ref().is_none_or(|table| table.named != Named::Parquet)
         && let Some((kind, sign)) = signs::of_file(path, limits)?
     {
@@ -42,10 +51,12 @@ pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
         return found(Layout::Dump(path.to_owned(), kind), &why);
     }
     if let Some(what) = other_tools(&head) {
-        return Err(Error::failed(format!("backup file {shown} is {what}, which is not read"))
-            .hint(
-                "load it into a SQLite file, or export the tables as Parquet, CSV or JSON lines",
-            ));
+        let hint = match what {
+            ARCHIVE => "dump with --out FOLDER in place of --archive: a folder is read",
+            _ => "load it into a SQLite file, or export the tables as Parquet, CSV or JSON lines",
+        };
+        let error = Error::failed(format!("backup file {shown} is {what}, which is not read"));
+        return Err(error.hint(hint));
     }
     match named {
         Some(table) if table.named == Named::Parquet => Err(Error::damaged(format!(
@@ -62,13 +73,19 @@ pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
         None => Err(Error::failed(format!(
             "backup file {shown} is of no kind that restorekit knows"
         ))
-        .hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .jsonl, .json and .csv")),
+        .hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .bson, .jsonl, .json and .csv")),
     }
 }
 
+const ARCHIVE: &str = "an archive of mongodump --archive";
+
 /// What the first bytes say of files that are known and not read.
 fn other_tools(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"PK\x03\x04") { Some("a zip archive") } else { None }
+    match head {
+        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
+        [0x6d, 0xe2, 0x99, 0x81, ..] => Some(ARCHIVE),
+        _ => None,
+    }
 }
 
 fn beginning(head: &[u8]) -> String {

@@ -5,7 +5,7 @@
 //! as for any folder. Of that one the wanted tables are brought; Parquet of other writers
 //! stays where it is, and is read by ranges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,10 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::backup::detect::{self, BackupSpec, Layout};
 use crate::backup::dump::{DumpKind, duckdb};
-use crate::backup::folder::by_name;
+use crate::backup::folder::{Named, by_name};
 use crate::backup::guard::blocking;
 use crate::backup::manifest::MANIFEST;
+use crate::backup::mongodump;
 use crate::backup::place::remote::{Object, Remote};
 use crate::backup::place::{Purpose, unwritable};
 use crate::backup::rds;
@@ -111,7 +112,7 @@ async fn folder(
     }
     let heads = laid.iter().map(|(path, object)| async move {
         let manifest = path.ends_with(MANIFEST);
-        let told = manifest || rds::is_info(path) || is_script(path);
+        let told = manifest || rds::is_info(path) || is_script(path) || mongodump::is_beside(path);
         let length = match by_name(path) {
             Some(_) if !told => 0,
             _ if told || object.size() <= SMALL => object.size().min(64 << 20),
@@ -144,6 +145,9 @@ async fn folder(
                         mirror.objects.insert(part.path.clone(), Arc::clone(object));
                     }
                 }
+                if table.named == Named::Bson {
+                    wanted.extend(mongodump::metadata_paths(&table.path));
+                }
                 if table.parts.is_empty() {
                     wanted.push(table.path.clone());
                 }
@@ -173,9 +177,12 @@ async fn folder(
         }
     }
     // What has no bytes here must not be read as if it had.
-    for path in laid.into_keys().filter(|path| !mirror.objects.contains_key(path)) {
-        if !path.ends_with(MANIFEST) && !rds::is_info(&path) {
-            fs::remove_file(&path).map_err(|e| unwritable(&path, e))?;
+    let left: BTreeSet<PathBuf> =
+        laid.into_keys().filter(|path| !mirror.objects.contains_key(path)).collect();
+    for path in &left {
+        let whole = path.ends_with(MANIFEST) || rds::is_info(path);
+        if !whole && !mongodump::is_without_rows(path, &left) {
+            fs::remove_file(path).map_err(|e| unwritable(path, e))?;
         }
     }
     let path = found.layout.location().to_owned();

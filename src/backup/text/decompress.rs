@@ -99,10 +99,11 @@ impl Compression {
     }
 
     /// What a file's first bytes say. No text begins with one of the signs: each has a byte that UTF-8
-    /// never has, or a control character.
+    /// never has, or a control character. Of BSON, which begins with a length, the third byte of
+    /// gzip's, its only method, leaves one length that could be meant.
     pub fn of_bytes(start: &[u8]) -> Self {
         match start {
-            [0x1f, 0x8b, ..] => Compression::Gzip,
+            [0x1f, 0x8b] | [0x1f, 0x8b, 8, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Compression::Xz,
             // A level, and the magic of a block or that of an empty stream's end.

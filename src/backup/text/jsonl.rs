@@ -8,7 +8,8 @@
 //!
 //! Our own snapshots mark what JSON can't say: `{"$text":".."}` and `{"$blob":".."}` hold
 //! hexadecimal bytes, `{"$real":".."}` a REAL such as `-0.0` or `inf`. The marks mean something
-//! in a snapshot of ours only.
+//! in a snapshot of ours only. Those of MongoDB (`mongo::marks`) mean something
+//! in a file whose first row has an `_id`.
 
 mod grammar;
 
@@ -16,15 +17,17 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use crate::backup::text::jsonl::grammar::{Member, Token, is_space, object, shown, string};
+use crate::backup::text::mongo::marks;
+use crate::backup::text::stage::documents;
 use crate::backup::text::window::{Stop, Window};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fit::cell::Tag;
 use crate::fit::json_string::{decode, hex_digit};
 
 /// Reads objects one by one.
 pub struct JsonRows<R> {
     window: Window<R>,
-    own: bool,
+    marks: Marks,
     shape: Shape,
     /// The length of the row last given.
     taken: usize,
@@ -40,12 +43,23 @@ enum Shape {
     Ended,
 }
 
+/// Which marks mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Marks {
+    /// It depends on the first row.
+    Unknown,
+    None,
+    /// Those of our snapshots.
+    Own,
+    Mongo,
+}
+
 /// One object of a file.
 #[derive(Debug)]
 pub struct JsonRow<'a> {
     bytes: &'a [u8],
     members: &'a [Member],
-    own: bool,
+    marks: Marks,
 }
 
 impl<R: Read> JsonRows<R> {
@@ -53,7 +67,7 @@ impl<R: Read> JsonRows<R> {
     pub fn new(reader: R, file: String, own: bool) -> Self {
         Self {
             window: Window::new(reader, file),
-            own,
+            marks: if own { Marks::Own } else { Marks::Unknown },
             shape: Shape::Unknown,
             taken: 0,
             members: Vec::new(),
@@ -83,6 +97,11 @@ impl<R: Read> JsonRows<R> {
                             .damaged(e.valid_up_to(), "a byte that is no UTF-8"));
                     }
                     self.taken = len;
+                    if self.marks == Marks::Unknown {
+                        let row = &self.window.bytes()[..len];
+                        let keyed = self.members.iter().any(|m| &row[m.name.clone()] == b"_id");
+                        self.marks = if keyed { Marks::Mongo } else { Marks::None };
+                    }
                     return Ok(true);
                 }
                 Err(Stop::Bad(at, what)) => return Err(self.window.damaged(at, what)),
@@ -98,11 +117,11 @@ impl<R: Read> JsonRows<R> {
     /// The row that [`JsonRows::advance`] went to.
     pub fn row(&self) -> JsonRow<'_> {
         let bytes = &self.window.bytes()[..self.taken];
-        JsonRow { bytes, members: &self.members, own: self.own }
+        JsonRow { bytes, members: &self.members, marks: self.marks }
     }
 
     /// The error for the row at hand.
-    pub fn damaged(&self, what: impl AsRef<str>) -> crate::error::Error {
+    pub fn damaged(&self, what: impl AsRef<str>) -> Error {
         self.window.damaged(0, what)
     }
 
@@ -177,6 +196,41 @@ impl<R: Read> JsonRows<R> {
     }
 }
 
+impl<R: Read> documents::Documents for JsonRows<R> {
+    type Member<'a>
+        = RowMember<'a>
+    where
+        Self: 'a;
+
+    fn advance(&mut self) -> Result<bool> {
+        JsonRows::advance(self)
+    }
+
+    fn members(&self) -> impl Iterator<Item = Result<RowMember<'_>, String>> {
+        (0..self.members.len()).map(|index| Ok(RowMember { row: self.row(), index }))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        JsonRows::damaged(self, what)
+    }
+}
+
+/// A member of a row.
+pub(super) struct RowMember<'a> {
+    row: JsonRow<'a>,
+    index: usize,
+}
+
+impl documents::Member for RowMember<'_> {
+    fn name(&self) -> Result<Cow<'_, [u8]>, String> {
+        self.row.name(self.index)
+    }
+
+    fn cell(&self, out: &mut Vec<u8>) -> Result<Option<Tag>, String> {
+        self.row.cell(self.index, out)
+    }
+}
+
 impl<'a> JsonRow<'a> {
     /// How many members it has.
     pub fn len(&self) -> usize {
@@ -205,7 +259,8 @@ impl<'a> JsonRow<'a> {
     pub fn cell(&self, index: usize, out: &mut Vec<u8>) -> Result<Option<Tag>, String> {
         let member = &self.members[index];
         let raw = &self.bytes[member.value.clone()];
-        Ok(Some(match (member.token, self.own) {
+        let own = self.marks == Marks::Own;
+        Ok(Some(match (member.token, own) {
             (Token::Null, _) => return Ok(None),
             (Token::True, _) => Tag::True,
             (Token::False, _) => Tag::False,
@@ -222,7 +277,15 @@ impl<'a> JsonRow<'a> {
                 if own { Tag::OwnText } else { Tag::Str }
             }
             (Token::Nested, false) => {
+                let begin = out.len();
                 compact(raw, out);
+                if self.marks == Marks::Mongo && out[begin..].starts_with(b"{\"$") {
+                    let nested = out.split_off(begin);
+                    if let Some(tag) = marks::read(&nested, out)? {
+                        return Ok(Some(tag));
+                    }
+                    out.extend_from_slice(&nested);
+                }
                 Tag::Nested
             }
             (Token::Nested, true) => {

@@ -4,10 +4,11 @@
 //! a cell := tag u8 (crate::fit::cell::Tag) | the cell's own bytes
 //! ```
 //!
-//! Absent members and JSON's null are NULL. A file is read once; only a JSON file in which a
+//! Absent members and JSON's null are NULL. A file is read once; only a JSON or BSON file in which a
 //! member first turns up behind the first rows is read twice, since a Parquet file needs its columns
 //! at its beginning. Memory holds one batch and one row group, whatever the file's size.
 
+pub(in crate::backup::text) mod documents;
 pub(in crate::backup) mod sink;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 use crate::backup::text::csv::CsvRows;
 use crate::backup::text::decompress::{Compression, Limits, TextReader};
 use crate::backup::text::jsonl::JsonRows;
+use crate::backup::text::mongo::bson::{self, BsonRows};
 use crate::backup::text::stage::sink::Sink;
 use crate::error::{Error, Result};
 use crate::fit::cell::{FileHabits, Tag};
@@ -37,6 +39,8 @@ pub enum TextFormat {
         /// It is a file of a snapshot of ours, whose marks mean something.
         own: bool,
     },
+    /// MongoDB's BSON, a document behind the other.
+    Bson,
 }
 
 /// A text file to be staged.
@@ -77,7 +81,7 @@ pub struct StagedColumn {
     pub name: String,
     /// The tag of all its cells, when they have one in common. `None` also when all are NULL.
     pub kind: Option<Tag>,
-    /// JSON: the rows that lack the member.
+    /// JSON and BSON: the rows that lack the member.
     pub absent: u64,
     /// CSV: the fields that are empty and not quoted.
     pub unquoted_empties: u64,
@@ -94,81 +98,13 @@ pub fn stage(file: &TextFile<'_>, into: &Path) -> Result<Staged> {
         TextFormat::Csv { delimiter } => {
             stage_csv(file, delimiter.or_else(|| named_delimiter(file.path)), into)
         }
-        TextFormat::Json { own } => match stage_json(file, own, into, None)? {
-            Attempt::Done(staged) => Ok(*staged),
-            Attempt::Again(names) => match stage_json(file, own, into, Some(names))? {
-                Attempt::Done(staged) => Ok(*staged),
-                Attempt::Again(_) => Err(changed(file.path)),
-            },
-        },
-    }
-}
-
-enum Attempt {
-    Done(Box<Staged>),
-    /// A late member was met; these are all members of the file.
-    Again(Vec<String>),
-}
-
-fn stage_json(
-    file: &TextFile<'_>,
-    own: bool,
-    into: &Path,
-    known: Option<Vec<String>>,
-) -> Result<Attempt> {
-    let reader = TextReader::open(file.path, file.root, file.limits)?;
-    let mut rows = JsonRows::new(reader, file.path.display().to_string(), own);
-    let again = known.is_some();
-    let mut sink = Sink::new(into, known.unwrap_or_default())?;
-    let mut next = 0;
-    while rows.advance()? {
-        let row = rows.row();
-        for index in 0..row.len() {
-            let name = row.name(index).map_err(|e| rows.damaged(e))?;
-            // Rows mostly have their members in one order.
-            let column = match sink.columns.get(next) {
-                Some(column) if column.name.as_bytes() == name.as_ref() => next,
-                _ => match sink.find(&name) {
-                    Some(column) => column,
-                    None if again => return Err(changed(file.path)),
-                    None if sink.begun() => return names_only(rows, sink).map(Attempt::Again),
-                    None => sink.add(&name).map_err(|e| rows.damaged(e))?,
-                },
-            };
-            next = column + 1;
-            if !sink.begin_cell(column) {
-                let name = String::from_utf8_lossy(&name);
-                return Err(rows.damaged(format!("the member {name:?} stands twice in a row")));
-            }
-            let cells = &mut sink.columns[column];
-            let tag = row
-                .cell(index, &mut cells.values)
-                .map_err(|e| rows.damaged(format!("the member {:?} is {e}", cells.name)))?;
-            cells.end_cell(tag);
-        }
-        next = 0;
-        sink.end_row()?;
-    }
-    let mut staged = sink.finish()?;
-    if staged.rows == 0 {
-        staged.notes.push(format!("{} holds no rows", file.path.display()));
-    }
-    Ok(Attempt::Done(Box::new(staged)))
-}
-
-/// Reads to the end for the names of all members.
-fn names_only(mut rows: JsonRows<TextReader>, mut sink: Sink) -> Result<Vec<String>> {
-    loop {
-        let row = rows.row();
-        for index in 0..row.len() {
-            let name = row.name(index).map_err(|e| rows.damaged(e))?;
-            if sink.find(&name).is_none() {
-                sink.add(&name).map_err(|e| rows.damaged(e))?;
-            }
-        }
-        if !rows.advance()? {
-            return Ok(sink.columns.into_iter().map(|column| column.name).collect());
-        }
+        TextFormat::Json { own } => documents::stage(file.path, into, || {
+            let reader = TextReader::open(file.path, file.root, file.limits)?;
+            Ok(JsonRows::new(reader, file.path.display().to_string(), own))
+        }),
+        TextFormat::Bson => documents::stage(file.path, into, || {
+            Ok(BsonRows::new(bson::open(file)?, file.path.display().to_string()))
+        }),
     }
 }
 

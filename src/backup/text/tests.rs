@@ -13,25 +13,30 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use super::{Limits, Staged, TextFile, TextFormat, stage};
 use crate::error::{Kind, Result};
 
-fn staged(path: &Path, format: TextFormat, limits: Limits, into: &Path) -> Result<Staged> {
+pub(super) fn staged(
+    path: &Path,
+    format: TextFormat,
+    limits: Limits,
+    into: &Path,
+) -> Result<Staged> {
     stage(&TextFile { path, root: None, format, limits }, into)
 }
 
-fn written(name: &str, bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
+pub(super) fn written(name: &str, bytes: &[u8]) -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     (folder, path)
 }
 
-fn gz(text: &[u8]) -> Vec<u8> {
+pub(super) fn gz(text: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Level::default());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
 }
 
 /// A staged column's cells as text: the tag of what each was, then its text.
-fn column(staged: &Staged, name: &str) -> Vec<Option<String>> {
+pub(super) fn column(staged: &Staged, name: &str) -> Vec<Option<String>> {
     let file = fs::File::open(&staged.path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
     let batches: Vec<RecordBatch> = reader.map(|b| b.unwrap()).collect();

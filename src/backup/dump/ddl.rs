@@ -348,5 +348,8 @@ mod tests {
             ])
         );
         assert_eq!(create_table(b"CREATE VIEW v AS SELECT 1", Dialect::Sqlite).unwrap(), None);
+        let shadow = b"CREATE TABLE IF NOT EXISTS 'ft_data'(id INTEGER PRIMARY KEY, block BLOB);";
+        let shadow = create_table(shadow, Dialect::Sqlite).unwrap().unwrap();
+        assert_eq!(shadow.path, [b"ft_data".to_vec()]);
     }
 }

@@ -166,7 +166,12 @@ impl<'a> Tokens<'a> {
     pub(super) fn path(&mut self) -> Result<Vec<Vec<u8>>, Stop> {
         let mut parts = Vec::new();
         loop {
-            let Some(name) = self.next()?.and_then(Token::name) else {
+            let name = match self.next()? {
+                // As SQLite's own FTS5 names its tables.
+                Some(Token::Text(name)) if self.dialect == Dialect::Sqlite => Some(name),
+                token => token.and_then(Token::name),
+            };
+            let Some(name) = name else {
                 return Stop::bad(self.at, "no name where one belongs");
             };
             parts.push(name.into_owned());

@@ -1,5 +1,7 @@
 //! One data set with every awkward value, from dumps that the real tools made of it.
 
+use std::process::Command;
+
 use super::*;
 use crate::backup::detect::{Layout, find};
 use crate::backup::inspect::inspect;
@@ -344,6 +346,20 @@ async fn sqlites_storage_classes_come_back() {
         text(b"\\n\n"),
     ];
     assert_eq!(values, expected.iter().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_dump_with_a_full_text_table_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump.sql");
+    let script = "CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT); INSERT INTO t VALUES (1, 'a');
+        CREATE VIRTUAL TABLE words USING fts5(x); INSERT INTO words VALUES ('hello');";
+    let dump = Command::new("sqlite3").args([":memory:", script, ".dump"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&dump.stdout).contains("'words_data'"), "{dump:?}");
+    fs::write(&path, dump.stdout).unwrap();
+    let columns = [column("id", Carrier::Int), column("x", Carrier::Text)];
+    let rows = read(&*open(&path).await, "t", &columns).await.unwrap();
+    assert_eq!(rows, [[Value::Int(1), Value::Text(b"a".to_vec())]]);
 }
 
 #[tokio::test]

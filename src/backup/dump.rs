@@ -13,6 +13,7 @@ mod archive;
 mod charset;
 mod copy;
 mod ddl;
+mod diffable;
 pub mod duckdb;
 mod folder;
 mod kind;
@@ -235,6 +236,9 @@ impl DumpSpec {
                 let (session, begun) = mysqlshell::read(&self.path, self.limits, &mut tables)?;
                 taken_at = begun.as_deref().and_then(local_time);
                 (session.dialect, false)
+            }
+            DumpKind::Diffable => {
+                (diffable::read(&self.path, self.limits, &mut tables)?.dialect, false)
             }
             DumpKind::Duckdb => {
                 (duckdb::read(&self.path, self.limits, &mut tables)?.dialect, false)

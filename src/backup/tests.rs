@@ -2,6 +2,7 @@
 
 mod databases;
 mod detect;
+mod diffable;
 mod duckdb;
 mod dumps;
 mod fixtures;

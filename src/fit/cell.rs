@@ -56,11 +56,13 @@ pub enum Tag {
     /// MongoDB: an ObjectId as its 24 hexadecimal digits, or a UUID in its usual form; the
     /// bytes of either where live has bytes.
     Id = b'i',
+    /// sqlite-diffable: a text that may have been bytes, so no value.
+    Unclear = b'?',
 }
 
 impl Tag {
     /// All tags.
-    pub const ALL: [Tag; 15] = [
+    pub const ALL: [Tag; 16] = [
         Tag::Bare,
         Tag::Quoted,
         Tag::Str,
@@ -76,6 +78,7 @@ impl Tag {
         Tag::Moment,
         Tag::Written,
         Tag::Id,
+        Tag::Unclear,
     ];
 
     /// True for the cells of a snapshot of ours, whose numbers come back bit by bit.
@@ -101,6 +104,9 @@ pub struct FileHabits {
 /// The least magnitude of a column's largest integer that makes its integers milliseconds:
 /// 1973 as milliseconds, the year 5138 as seconds.
 pub const MILLIS_FROM: u64 = 100_000_000_000;
+
+/// What a cell that may be one of two values is.
+const UNCLEAR: &str = "a text of the form b'..', of which it is lost whether it was bytes";
 
 /// Fits staged cells. `staged` is the column's name in the file.
 pub fn fit(
@@ -173,6 +179,7 @@ impl Fitter<'_> {
             Tag::Moment => self.moment(payload, scratch),
             Tag::Written => self.written(payload, scratch),
             Tag::Id => self.id(payload, scratch),
+            Tag::Unclear => Err(UNCLEAR.into()),
         }
     }
 
@@ -400,6 +407,7 @@ impl Fitter<'_> {
                 Ok((ValueRef::Blob(scratch), None))
             }
             Tag::Id => fitter.value(Given::Text(payload), Door::Database, scratch),
+            Tag::Unclear => Err(UNCLEAR.into()),
             Tag::Written => match (self.column.carrier, payload) {
                 (Carrier::Bool, b"t" | b"true") => file(Given::Bool(true), scratch),
                 (Carrier::Bool, b"f" | b"false") => file(Given::Bool(false), scratch),

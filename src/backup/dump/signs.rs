@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::backup::dump::archive::{MAGIC, TOC};
-use crate::backup::dump::{mydumper, mysqlshell, tab};
+use crate::backup::dump::{diffable, mydumper, mysqlshell, tab};
 use crate::backup::text::Limits;
 use crate::backup::text::decompress::TextReader;
 use crate::error::{Error, Result};
@@ -29,6 +29,8 @@ pub enum DumpKind {
     MysqlShell,
     /// DuckDB's EXPORT DATABASE, with CSV files.
     Duckdb,
+    /// sqlite-diffable's folder.
+    Diffable,
 }
 
 impl DumpKind {
@@ -43,6 +45,7 @@ impl DumpKind {
             DumpKind::Mydumper => "MySQL dump in mydumper's files",
             DumpKind::MysqlShell => "MySQL dump in MySQL Shell's files",
             DumpKind::Duckdb => "DuckDB export",
+            DumpKind::Diffable => "SQLite dump in sqlite-diffable's files",
         }
     }
 
@@ -54,6 +57,7 @@ impl DumpKind {
                 | DumpKind::Mydumper
                 | DumpKind::MysqlShell
                 | DumpKind::Duckdb
+                | DumpKind::Diffable
         )
     }
 
@@ -61,6 +65,7 @@ impl DumpKind {
     pub fn owns(self, name: &str) -> bool {
         match self {
             DumpKind::MysqlShell => name.contains('@') || name.ends_with(".json"),
+            DumpKind::Diffable => diffable::owns(name),
             DumpKind::Mydumper => name.matches('.').count() > 1,
             _ => false,
         }
@@ -79,6 +84,9 @@ pub fn of_folder(folder: &Path, limits: Limits) -> Option<(DumpKind, &'static st
     }
     if mydumper::is_one(folder) {
         return Some((DumpKind::Mydumper, "mydumper's metadata and definitions (*-schema.sql)"));
+    }
+    if diffable::is_one(folder) {
+        return Some((DumpKind::Diffable, "pairs of T.metadata.json and T.ndjson"));
     }
     tab::is_one(folder, limits)
         .then_some((DumpKind::MysqlTab, "pairs of T.sql with \"MySQL dump\" and T.txt"))

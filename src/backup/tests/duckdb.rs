@@ -252,6 +252,9 @@ async fn w8_flipped_bits_of_an_export_end_in_an_error_or_do_no_harm() {
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 fs::write(export.join(file), &bytes).unwrap();
                 let read = rows(&export, "awkward", &columns()).await;
+                let told = format!("{:?}", read.as_ref().err());
+                let panicked = name != "parquet" && told.contains("decoder stopped");
+                assert!(!panicked, "bit {bit} of {name}/{file}: {told}");
                 // gzip carries a checksum, DuckDB's Zstandard does not.
                 if let (Ok(rows), true) = (read, file.ends_with("csv") && name == "options") {
                     assert_eq!(rows, awkward(Engine::Duckdb), "bit {bit} of {name}/{file}");

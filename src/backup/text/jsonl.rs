@@ -11,7 +11,7 @@
 //! in a snapshot of ours only. Those of MongoDB (`mongo::marks`) mean something
 //! in a file whose first row has an `_id`.
 
-mod grammar;
+pub(in crate::backup) mod grammar;
 
 use std::borrow::Cow;
 use std::io::Read;

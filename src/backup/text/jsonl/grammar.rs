@@ -15,7 +15,7 @@ pub(super) struct Member {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token {
+pub(in crate::backup) enum Token {
     Null,
     True,
     False,
@@ -24,11 +24,11 @@ pub(super) enum Token {
     Nested,
 }
 
-pub(super) fn is_space(byte: u8) -> bool {
+pub(in crate::backup) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-pub(super) fn shown(byte: u8) -> String {
+pub(in crate::backup) fn shown(byte: u8) -> String {
     match byte {
         0x21..=0x7e => format!("'{}'", char::from(byte)),
         _ => format!("the byte 0x{byte:02x}"),
@@ -116,7 +116,7 @@ pub(super) fn string(bytes: &[u8], at: usize) -> Result<(usize, bool), Stop> {
 }
 
 /// The end and the kind of the value, not nested, that begins at `at`.
-fn scalar(bytes: &[u8], at: usize) -> Result<(usize, Token), Stop> {
+pub(in crate::backup) fn scalar(bytes: &[u8], at: usize) -> Result<(usize, Token), Stop> {
     let word = |word: &[u8], token| match bytes[at..].get(..word.len()) {
         Some(found) if found == word => Ok((at + word.len(), token)),
         None if word.starts_with(&bytes[at..]) => Err(Stop::More),
@@ -163,7 +163,11 @@ fn number(bytes: &[u8], at: usize) -> Result<usize, Stop> {
 
 /// The end of the array or object that begins at `at`. It keeps a stack of its own
 /// (`nesting`, to spare the allocation), so depth costs no call.
-fn nested(bytes: &[u8], mut at: usize, nesting: &mut Vec<u8>) -> Result<usize, Stop> {
+pub(in crate::backup) fn nested(
+    bytes: &[u8],
+    mut at: usize,
+    nesting: &mut Vec<u8>,
+) -> Result<usize, Stop> {
     nesting.clear();
     loop {
         // A value begins at `at`.

@@ -25,7 +25,7 @@ fn shop() -> Sandbox {
 fn rows_come_back_from_a_dump_and_go_again() {
     let sandbox = shop();
     let before = sandbox.dump("shop.db");
-    for dump in ["dump", "dump-gzip", "dump/shop", "dump/shop/awkward.bson"] {
+    for dump in ["dump", "dump-gzip", "dump.archive", "dump/shop/awkward.bson"] {
         let path = fixture(dump);
         let path = path.to_str().unwrap();
         let restore = ["restore", "--live", "shop.db", "--backup", path, "--table", "awkward"];

@@ -31,6 +31,9 @@ use crate::model::table::TableName;
 pub(crate) const NO_MARK: &str = "BSON has no end mark and no checksums: a file that was cut \
                                   between two documents, or in which bits were flipped, goes unseen";
 
+/// A file right in a dump's root that says: each collection was seen to its end, with its checksum.
+pub(crate) const WHOLE: &str = ".whole";
+
 const METADATA: &str = ".metadata.json";
 const OPLOG: &str = "oplog.bson";
 const BUCKETS: &str = "system.buckets.";
@@ -39,7 +42,7 @@ const BUCKETS: &str = "system.buckets.";
 const SYSTEMS: [&str; 3] = ["admin", "config", "local"];
 
 /// The length of a name in a file's name that was cut.
-const CUT: usize = 238;
+pub(crate) const CUT: usize = 238;
 
 /// How much of a file of metadata is read.
 const MAX_METADATA: u64 = 16 << 20;
@@ -109,7 +112,8 @@ pub(crate) fn collections(folder: &Path, files: &mut Loose, limits: Limits) -> O
         warnings.push(format!("{name}/ holds BSON too, and is not read"));
     }
     let open = |table: &Candidate| Compression::of_name(&table.path) == Compression::None;
-    if loose.tables.iter().any(open) {
+    let whole = folder.parent().is_some_and(|root| root.join(WHOLE).is_file());
+    if loose.tables.iter().any(open) && !whole {
         warnings.push(NO_MARK.into());
     }
     for stem in stems {
@@ -151,7 +155,8 @@ pub(crate) fn databases(root: &Path) -> Result<Vec<(String, PathBuf)>> {
 
 fn holds_bson(folder: &Path) -> Result<bool> {
     let mut entries = fs::read_dir(folder).map_err(|e| unreadable(folder, e))?.flatten();
-    let is_bson = |path: &Path| by_name(path).is_some_and(|file| file.named == Named::Bson);
+    let shown = |file: &Candidate| file.named == Named::Bson && !file.table.name.starts_with('.');
+    let is_bson = |path: &Path| by_name(path).as_ref().is_some_and(shown);
     Ok(entries.any(|entry| entry.file_type().is_ok_and(|k| k.is_file()) && is_bson(&entry.path())))
 }
 

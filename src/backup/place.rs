@@ -15,6 +15,7 @@
 //! errors and on screens its files are called `outer!inner`. Every layer is read to its end,
 //! since that is where its checksum is.
 
+mod archive;
 mod crypt;
 mod input;
 mod kept;
@@ -188,6 +189,8 @@ fn unpack(mut spec: BackupSpec, private: Option<Private>) -> Result<Place> {
 enum Layer {
     Age,
     Tar,
+    /// What mongodump --archive writes.
+    Archive,
     /// Compressed, and not to be read as a stream.
     Compressed,
     /// What the formats read.
@@ -228,6 +231,12 @@ impl Unpacking<'_> {
                     self.fill(&path, TextReader::open(&path, None, self.limits())?, &into)?;
                     into
                 }
+                Layer::Archive => {
+                    let into = self.into(number)?;
+                    let reader = TextReader::open(&path, None, self.limits())?;
+                    archive::extract(reader, &path, &into, self.limits())?;
+                    into
+                }
                 Layer::Tar => {
                     let into = self.into(number)?;
                     let reader = TextReader::open(&path, None, self.limits())?;
@@ -266,7 +275,11 @@ impl Unpacking<'_> {
             .hint("a whole file under its right name can be read: check it, or rename it"));
         }
         if Compression::of_bytes(&head) == Compression::None {
-            return Ok(if is_tar(&head) { Layer::Tar } else { Layer::None });
+            return Ok(match is_tar(&head) {
+                true => Layer::Tar,
+                false if head.starts_with(&archive::MAGIC) => Layer::Archive,
+                false => Layer::None,
+            });
         }
         let mut inside = Vec::new();
         let reader = TextReader::open(path, None, self.limits())?;
@@ -274,6 +287,8 @@ impl Unpacking<'_> {
         let positioned = [&sqlite::MAGIC[..], b"PAR1"].iter().any(|m| inside.starts_with(m));
         Ok(if is_tar(&inside) {
             Layer::Tar
+        } else if inside.starts_with(&archive::MAGIC) {
+            Layer::Archive
         } else if positioned
             || crypt::is_encrypted(&inside)
             || Compression::of_bytes(&inside) != Compression::None

@@ -10,7 +10,7 @@
 pub mod csv;
 pub mod decompress;
 pub mod jsonl;
-mod mongo;
+pub(in crate::backup) mod mongo;
 pub mod stage;
 pub(in crate::backup) mod window;
 

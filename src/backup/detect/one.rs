@@ -51,12 +51,10 @@ pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
         return found(Layout::Dump(path.to_owned(), kind), &why);
     }
     if let Some(what) = other_tools(&head) {
-        let hint = match what {
-            ARCHIVE => "dump with --out FOLDER in place of --archive: a folder is read",
-            _ => "load it into a SQLite file, or export the tables as Parquet, CSV or JSON lines",
-        };
-        let error = Error::failed(format!("backup file {shown} is {what}, which is not read"));
-        return Err(error.hint(hint));
+        return Err(Error::failed(format!("backup file {shown} is {what}, which is not read"))
+            .hint(
+                "load it into a SQLite file, or export the tables as Parquet, CSV or JSON lines",
+            ));
     }
     match named {
         Some(table) if table.named == Named::Parquet => Err(Error::damaged(format!(
@@ -77,15 +75,9 @@ pub(super) fn file(path: &Path, len: u64, limits: Limits) -> Result<Found> {
     }
 }
 
-const ARCHIVE: &str = "an archive of mongodump --archive";
-
 /// What the first bytes say of files that are known and not read.
 fn other_tools(head: &[u8]) -> Option<&'static str> {
-    match head {
-        [b'P', b'K', 3, 4, ..] => Some("a zip archive"),
-        [0x6d, 0xe2, 0x99, 0x81, ..] => Some(ARCHIVE),
-        _ => None,
-    }
+    if head.starts_with(b"PK\x03\x04") { Some("a zip archive") } else { None }
 }
 
 fn beginning(head: &[u8]) -> String {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backup::dump::signs;
-use crate::backup::place::{copy, crypt, is_tar, unwritable};
+use crate::backup::place::{archive, copy, crypt, is_tar, unwritable};
 use crate::backup::sqlite;
 use crate::backup::text::decompress::TextReader;
 use crate::backup::text::stage::sink::private_file;
@@ -74,8 +74,13 @@ fn end(path: &Path, limits: Limits) -> Result<&'static str> {
     let first = head.iter().find(|byte| !byte.is_ascii_whitespace());
     Ok(if head.starts_with(b"PAR1") {
         ".parquet"
-    } else if head.starts_with(sqlite::MAGIC) || is_tar(&head) || crypt::is_encrypted(&head) {
+    } else if [sqlite::MAGIC, &archive::MAGIC[..]].iter().any(|magic| head.starts_with(magic))
+        || is_tar(&head)
+        || crypt::is_encrypted(&head)
+    {
         ""
+    } else if is_bson(&head) {
+        ".bson"
     } else if matches!(first, Some(b'{' | b'[')) {
         ".jsonl"
     } else if signs::of_file(path, limits)?.is_some() {
@@ -83,4 +88,9 @@ fn end(path: &Path, limits: Limits) -> Result<&'static str> {
     } else {
         ".csv"
     })
+}
+
+/// True where a length stands, and an element behind it: a text has no NUL there.
+fn is_bson(head: &[u8]) -> bool {
+    matches!(head, [a, b, 0 | 1, 0, kind, ..] if *kind != 0 && [*a, *b] != [0xff, 0xfe])
 }

@@ -16,7 +16,7 @@
 //! Only what stands right in a document becomes a plain value; what is nested stays the text of
 //! extended JSON. Specifications: "BSON", version 1.1; "MongoDB Extended JSON (v2)".
 
-pub(super) mod bson;
+pub(in crate::backup) mod bson;
 mod extended;
 pub(super) mod marks;
 

@@ -43,49 +43,99 @@ pub(in crate::backup::text) fn open(file: &TextFile<'_>) -> Result<TextReader> {
     TextReader::open(file.path, file.root, file.limits)
 }
 
-/// Reads documents one by one.
-#[derive(Debug)]
-pub(in crate::backup::text) struct BsonRows<R> {
-    reader: BufReader<R>,
-    file: String,
-    /// The document at hand.
-    document: Vec<u8>,
-    /// Where it begins.
-    at: u64,
-    /// Its number, from 1.
-    number: u64,
+/// What stands next in a stream of documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backup) enum Frame {
+    /// A document.
+    Document,
+    /// A length that no document has; [`Frames::MARK`] where a format marks an end so.
+    Length(i32),
+    /// Nothing more.
+    End,
+    /// The stream ends within what begins here.
+    Cut,
 }
 
-impl<R: Read> BsonRows<R> {
-    /// Reads `reader`; errors name `file`.
-    pub(in crate::backup::text) fn new(reader: R, file: String) -> Self {
+/// Cuts a stream into documents.
+#[derive(Debug)]
+pub(in crate::backup) struct Frames<R> {
+    reader: BufReader<R>,
+    bytes: Vec<u8>,
+    at: u64,
+}
+
+impl<R: Read> Frames<R> {
+    /// The length that stands for four bytes of ones.
+    pub(in crate::backup) const MARK: Frame = Frame::Length(-1);
+
+    /// Over a reader.
+    pub(in crate::backup) fn new(reader: R) -> Self {
         let reader = BufReader::with_capacity(256 << 10, reader);
-        Self { reader, file, document: Vec::new(), at: 0, number: 0 }
+        Self { reader, bytes: Vec::new(), at: 0 }
     }
 
-    /// Reads until the document has `length` bytes, or the file ends.
+    /// The document at hand, or what there is of it.
+    pub(in crate::backup) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where it begins.
+    pub(in crate::backup) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Goes to the next document, whose length and last byte are checked.
+    pub(in crate::backup) fn next(&mut self) -> Result<Frame> {
+        self.skip(4)?;
+        let length = match self.bytes[..] {
+            [] => return Ok(Frame::End),
+            [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
+            _ => return Ok(Frame::Cut),
+        };
+        let Ok(whole @ MIN_DOCUMENT..=MAX_DOCUMENT) = usize::try_from(length) else {
+            return Ok(Frame::Length(length));
+        };
+        self.fill(whole)?;
+        Ok(if self.bytes.len() < whole { Frame::Cut } else { Frame::Document })
+    }
+
+    /// Goes on by so many bytes, or as many as there are.
+    pub(in crate::backup) fn skip(&mut self, length: usize) -> Result<()> {
+        self.at += self.bytes.len() as u64;
+        self.bytes.clear();
+        self.fill(length)
+    }
+
+    /// Reads until there are so many bytes, or the stream ends.
     fn fill(&mut self, length: usize) -> Result<()> {
-        let mut filled = self.document.len();
-        self.document.resize(length, 0);
+        let mut filled = self.bytes.len();
+        self.bytes.resize(length, 0);
         while filled < length {
-            match self.reader.read(&mut self.document[filled..]) {
+            match self.reader.read(&mut self.bytes[filled..]) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(TextReader::error(e)),
             }
         }
-        self.document.truncate(filled);
+        self.bytes.truncate(filled);
         Ok(())
     }
+}
 
-    fn cut(&self) -> Error {
-        Error::damaged(format!(
-            "{} ends within document {} that begins at byte {}: the backup is incomplete, so \
-             nothing of it is used",
-            self.file, self.number, self.at
-        ))
-        .hint("fetch the file again, or take an older backup")
+/// Reads documents one by one.
+#[derive(Debug)]
+pub(in crate::backup::text) struct BsonRows<R> {
+    frames: Frames<R>,
+    file: String,
+    /// The number of the document at hand, from 1.
+    number: u64,
+}
+
+impl<R: Read> BsonRows<R> {
+    /// Reads `reader`; errors name `file`.
+    pub(in crate::backup::text) fn new(reader: R, file: String) -> Self {
+        Self { frames: Frames::new(reader), file, number: 0 }
     }
 }
 
@@ -96,42 +146,37 @@ impl<R: Read> Documents for BsonRows<R> {
         Self: 'a;
 
     fn advance(&mut self) -> Result<bool> {
-        self.at += self.document.len() as u64;
         self.number += 1;
-        self.document.clear();
-        self.fill(4)?;
-        let length = match self.document[..] {
-            [] => return Ok(false),
-            [a, b, c, d] => i32::from_le_bytes([a, b, c, d]),
-            _ => return Err(self.cut()),
-        };
-        let length = match usize::try_from(length) {
-            Ok(length @ MIN_DOCUMENT..=MAX_DOCUMENT) => length,
-            _ => {
-                return Err(self.damaged(&format!(
-                    "a length of {length} bytes, which no document of MongoDB has"
-                )));
-            }
-        };
-        self.fill(length)?;
-        if self.document.len() < length {
-            return Err(self.cut());
-        }
-        match RawDocument::from_bytes(&self.document) {
-            Ok(_) => Ok(true),
-            Err(e) => Err(self.damaged(&words(&e))),
+        match self.frames.next()? {
+            Frame::Document => match RawDocument::from_bytes(self.frames.bytes()) {
+                Ok(_) => Ok(true),
+                Err(e) => Err(self.damaged(&words(&e))),
+            },
+            Frame::End => Ok(false),
+            Frame::Length(length) => Err(self
+                .damaged(&format!("a length of {length} bytes, which no document of MongoDB has"))),
+            Frame::Cut => Err(Error::damaged(format!(
+                "{} ends within document {} that begins at byte {}: the backup is incomplete, so \
+                 nothing of it is used",
+                self.file,
+                self.number,
+                self.frames.at()
+            ))
+            .hint("fetch the file again, or take an older backup")),
         }
     }
 
     fn members(&self) -> impl Iterator<Item = Result<RawElement<'_>, String>> {
-        let document = RawDocument::from_bytes(&self.document);
+        let document = RawDocument::from_bytes(self.frames.bytes());
         document.into_iter().flat_map(RawDocument::iter_elements).map(|e| e.map_err(|e| words(&e)))
     }
 
     fn damaged(&self, what: &str) -> Error {
         Error::damaged(format!(
             "{} document {}, at byte {}: {what}",
-            self.file, self.number, self.at
+            self.file,
+            self.number,
+            self.frames.at()
         ))
     }
 }

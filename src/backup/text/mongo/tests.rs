@@ -392,30 +392,32 @@ fn w6_lengths_and_nesting_have_caps() {
 
 #[test]
 fn w8_a_dump_cut_anywhere_but_between_documents_is_damaged() {
-    let whole = std::fs::read(fixture(DUMP)).unwrap();
-    let mut seams = vec![0];
-    while seams[seams.len() - 1] < whole.len() {
-        let at = seams[seams.len() - 1];
-        seams.push(at + i32::from_le_bytes(whole[at..at + 4].try_into().unwrap()) as usize);
-    }
-    assert_eq!(seams.len(), 14);
-    for cut in 0..whole.len() {
-        match of(&whole[..cut], "t.bson") {
-            // What the file alone can't tell, which a note says.
-            Ok(staged) => assert_eq!(seams[staged.rows as usize], cut),
-            Err(error) => {
-                assert!(!seams.contains(&cut), "cut at {cut}: {error}");
-                assert_eq!(error.kind(), Kind::Damaged, "cut at {cut}: {error}");
-                assert!(error.to_string().contains("ends within document"), "{error}");
-                assert!(!error.hints().is_empty());
+    for (name, step) in [("real/sample.bson", 1), (DUMP, 7)] {
+        let whole = std::fs::read(fixture(name)).unwrap();
+        let mut seams = vec![0];
+        while seams[seams.len() - 1] < whole.len() {
+            let at = seams[seams.len() - 1];
+            seams.push(at + i32::from_le_bytes(whole[at..at + 4].try_into().unwrap()) as usize);
+        }
+        assert!(seams.len() > 4);
+        for cut in (0..whole.len()).step_by(step) {
+            match of(&whole[..cut], "t.bson") {
+                // What the file alone can't tell, which a note says.
+                Ok(staged) => assert_eq!(seams[staged.rows as usize], cut),
+                Err(error) => {
+                    assert!(!seams.contains(&cut), "{name} cut at {cut}: {error}");
+                    assert_eq!(error.kind(), Kind::Damaged, "{name} cut at {cut}: {error}");
+                    assert!(error.to_string().contains("ends within document"), "{error}");
+                    assert!(!error.hints().is_empty());
+                }
             }
         }
-    }
-    // A packed one has an end.
-    let packed = gz(&whole);
-    for cut in (0..packed.len()).step_by(3) {
-        let error = of(&packed[..cut], "t.bson.gz").unwrap_err();
-        assert_eq!(error.kind(), Kind::Damaged, "cut at {cut}: {error}");
+        // A packed one has an end.
+        let packed = gz(&whole);
+        for cut in (0..packed.len()).step_by(step) {
+            let error = of(&packed[..cut], "t.bson.gz").unwrap_err();
+            assert_eq!(error.kind(), Kind::Damaged, "{name} cut at {cut}: {error}");
+        }
     }
 }
 
@@ -423,7 +425,7 @@ fn w8_a_dump_cut_anywhere_but_between_documents_is_damaged() {
 fn w8_an_export_cut_anywhere_is_damaged_or_short_of_lines() {
     for (name, ends) in [("canonical.json", true), ("array.json", false)] {
         let whole = std::fs::read(fixture(name)).unwrap();
-        for cut in (1..whole.len() - 1).step_by(17) {
+        for cut in (1..whole.len() - 1).step_by(41) {
             match of(&whole[..cut], "t.json") {
                 Ok(_) => assert!(ends && matches!(whole[cut - 1], b'}' | b'\n'), "{name} at {cut}"),
                 Err(error) => assert_eq!(error.kind(), Kind::Damaged, "{name} at {cut}: {error}"),
@@ -439,7 +441,7 @@ fn w7_flipped_and_overwritten_bytes_end_in_an_error_or_another_value() {
     let (mut errors, mut read) = (0, 0);
     for name in fixtures {
         let whole = std::fs::read(fixture(name)).unwrap();
-        for turn in 0..250 {
+        for turn in 0..150 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let at = (state >> 24) as usize % whole.len();
             let mut bytes = whole.clone();
@@ -471,7 +473,7 @@ fn w7_flipped_and_overwritten_bytes_end_in_an_error_or_another_value() {
             }
         }
     }
-    assert!(errors > 200 && read > 100, "{errors} errors, {read} read");
+    assert!(errors > 120 && read > 60, "{errors} errors, {read} read");
 }
 
 #[test]

@@ -27,5 +27,7 @@ pub mod place;
 pub mod refit;
 mod strict;
 
+pub(crate) use strict::write_uuid;
+
 #[cfg(test)]
 mod tests;

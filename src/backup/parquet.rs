@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::ProjectionMask;
@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
     ParquetRecordBatchReaderBuilder, RowSelection,
 };
+use parquet::basic::LogicalType;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::reader::ChunkReader;
@@ -32,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::fit::foreign::{is_plain, natural_carrier};
 use crate::fit::notes::Tally;
 use crate::fit::place::Rows;
+use crate::fit::write_uuid;
 use crate::model::table::{Carrier, Column, TableName, TableSchema};
 use crate::model::value::EXACT;
 use crate::source::Unfit;
@@ -55,6 +57,8 @@ pub struct ParquetTable {
     staged: Option<Staged>,
     /// The columns that the file's folders tell, a row each.
     told: Vec<(String, ArrayRef)>,
+    /// The columns of UUIDs, which are 16 bytes each.
+    uuids: Vec<String>,
     pub(crate) keys: Mutex<Vec<(Vec<Column>, Arc<KeyIndex>)>>,
 }
 
@@ -82,7 +86,13 @@ impl ParquetTable {
         let batch_rows = (BATCH_BYTES / width).clamp(16, BATCH_ROWS as u64) as usize;
         let keys = Mutex::default();
         let (staged, told) = (None, Vec::new());
-        Ok(Self { name, file, metadata, dress, limits, batch_rows, staged, told, keys })
+        let fields = metadata.parquet_schema().root_schema().get_fields().iter();
+        let uuids = fields
+            .map(|field| field.get_basic_info())
+            .filter(|field| field.logical_type_ref() == Some(&LogicalType::Uuid))
+            .map(|field| field.name().to_owned())
+            .collect();
+        Ok(Self { name, file, metadata, dress, limits, batch_rows, staged, told, uuids, keys })
     }
 
     /// Opens what the text file at `path` was staged as.
@@ -281,8 +291,16 @@ impl ParquetTable {
         Ok(batches)
     }
 
-    /// A batch with those of the columns that the folders tell that are wanted.
+    /// A batch with those of the columns that the folders tell that are wanted, and UUIDs in their
+    /// usual form where live has text.
     fn whole(&self, batch: RecordBatch, pairs: &[Pair]) -> Result<RecordBatch> {
+        let is_text = |name: &String| {
+            pairs.iter().any(|p| p.file == *name && p.live.carrier == Carrier::Text)
+        };
+        let batch = match self.uuids.iter().filter(|name| is_text(name)).collect::<Vec<_>>() {
+            none if none.is_empty() => batch,
+            texts => with_texts(&batch, &texts)?,
+        };
         let wanted = |name: &String| pairs.iter().any(|pair| pair.file == *name);
         let told: Vec<_> = self.told.iter().filter(|(name, _)| wanted(name)).collect();
         if told.is_empty() {
@@ -346,6 +364,26 @@ impl ParquetTable {
         }
         builder.build().map_err(|e| damage(&self.file, e))
     }
+}
+
+/// A batch with the UUIDs of these columns as text.
+fn with_texts(batch: &RecordBatch, names: &[&String]) -> Result<RecordBatch> {
+    let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
+    let mut columns = batch.columns().to_vec();
+    for (field, column) in fields.iter_mut().zip(&mut columns) {
+        let Some(uuids) = column.as_fixed_size_binary_opt() else { continue };
+        if names.contains(&field.name()) && uuids.value_length() == 16 {
+            let mut text = Vec::new();
+            let texts = uuids.iter().map(|uuid| {
+                text.clear();
+                write_uuid(uuid?, &mut text);
+                Some(String::from_utf8_lossy(&text).into_owned())
+            });
+            *column = Arc::new(StringArray::from_iter(texts));
+            *field = Arc::new(Field::new(field.name(), DataType::Utf8, true));
+        }
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
 /// True when a page header has a checksum.

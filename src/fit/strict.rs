@@ -39,6 +39,7 @@ pub(crate) use crate::fit::strict::number::rescaled;
 use crate::fit::strict::numeral::Numeral;
 use crate::fit::strict::real::Reals;
 use crate::fit::strict::text::Texts;
+pub(crate) use crate::fit::strict::text::write_uuid;
 use crate::model::table::{Carrier, Column};
 
 /// What a value comes from.

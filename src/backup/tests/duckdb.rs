@@ -128,6 +128,19 @@ async fn parquet_is_read_under_real_names() {
     let tables: Vec<String> = inspection.tables.iter().map(|t| t.name.to_string()).collect();
     assert_eq!(tables, ["awkward", "empty", "kinds", "one", "other.Odd \"name\";"]);
     assert_eq!(inspection.tables[0].rows, Some(11));
+    // A UUID is 16 bytes there, and text where live has text.
+    for carrier in [Carrier::Text, Carrier::Blob] {
+        let columns = [column("id", Carrier::Int), column("u", carrier)];
+        let found = rows(&export, "kinds", &columns).await.unwrap();
+        let uuid = match carrier {
+            Carrier::Text => text("00112233-4455-6677-8899-aabbccddeeff"),
+            _ => Value::Blob((0..16).map(|i| i * 0x11).collect()),
+        };
+        assert_eq!(
+            found.iter().map(|row| &row[1]).collect::<Vec<_>>(),
+            [&uuid, &Value::Null, &Value::Null]
+        );
+    }
     // As PER_THREAD_OUTPUT leaves it: a folder of files.
     fs::rename(export.join("awkward.parquet"), export.join("part")).unwrap();
     fs::create_dir(export.join("awkward.parquet")).unwrap();

@@ -388,7 +388,8 @@ fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     rest.is_empty().then_some(bytes)
 }
 
-fn write_uuid(bytes: &[u8], out: &mut Vec<u8>) {
+/// Appends the usual form of a UUID.
+pub(crate) fn write_uuid(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (place, byte) in bytes.iter().enumerate() {
         if matches!(place, 4 | 6 | 8 | 10) {

@@ -74,6 +74,12 @@ pub trait Source: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// True when values come as they were when the backup was made. Files that other programs
+    /// wrote may have lost digits, the ends of texts, or NULLs.
+    fn keeps_values(&self) -> bool {
+        true
+    }
+
     /// Ends the reading snapshot; nothing may be read after it.
     async fn release(&self) -> Result<()>;
 }

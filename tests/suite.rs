@@ -12,6 +12,7 @@ mod documents;
 mod flags;
 mod house;
 mod kills;
+mod lossy;
 mod model;
 mod mysql;
 mod plans;

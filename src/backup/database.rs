@@ -236,6 +236,10 @@ impl Source for Database {
         self.inner.checkup().await
     }
 
+    fn keeps_values(&self) -> bool {
+        self.inner.keeps_values()
+    }
+
     async fn release(&self) -> Result<()> {
         self.inner.release().await
     }

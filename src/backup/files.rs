@@ -297,6 +297,11 @@ impl Source for Files {
         self.notes.lines()
     }
 
+    fn keeps_values(&self) -> bool {
+        let kept = |content: &Content| matches!(content, Content::Own(_) | Content::Dump(_));
+        self.tables.values().all(|table| kept(&table.file.content))
+    }
+
     async fn release(&self) -> Result<()> {
         Ok(())
     }

@@ -12,8 +12,9 @@ use crate::cli::sides::{OpenSides, open_sides, remember};
 use crate::cli::{Context, block_on};
 use crate::diff::diff;
 use crate::diff::pair::TablePair;
+use crate::diff::probe::losses;
 use crate::diff::spec::Emit;
-use crate::diff::summary::{Summary, summarise, unfit_values};
+use crate::diff::summary::{Summary, lossy, summarise, unfit_values};
 use crate::error::{Error, Result};
 use crate::model::change::Change;
 use crate::model::origin::Origin;
@@ -220,6 +221,7 @@ async fn summary(
     request.emit = judge.emit;
     request.unfit = Unfit::Mark;
     request.ordered = false;
+    request.loss = losses(&sides.mount, pair).await?;
     let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
     let mut summary = Summary::new(changes.spec().clone(), sides.mount.origins());
     while let Some(batch) = changes.next().await? {
@@ -291,6 +293,7 @@ impl Rows<'_> {
         request.carry.backup.extend(sides.mount.from_column());
         request.emit = judge.emit;
         request.unfit = Unfit::Mark;
+        request.loss = losses(&sides.mount, pair).await?;
         if self.format == DiffFormat::Sql {
             request.emit.extra = false;
         }
@@ -332,6 +335,10 @@ impl Rows<'_> {
         let odd = counts.unkeyable.backup + counts.unkeyable.live;
         if odd > 0 {
             context.terminal.warn(&format!("{table}: {} without a usable key", plural(odd, "row")));
+        }
+        for lost in lossy(&spec, &counts) {
+            let words = screen::lossy_words(&lost);
+            context.terminal.warn(&format!("{table}.{}: {words}", lost.column));
         }
         for (column, why) in unfit_values(&counts) {
             context.terminal.warn(&format!("{table}.{column}: {why}: such rows are left out"));

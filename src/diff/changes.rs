@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::diff::counts::DiffCounts;
 use crate::diff::exec::RowDiffExec;
+use crate::diff::loss::Loss;
 use crate::diff::node::RowDiff;
 use crate::diff::planner::RowDiffQueryPlanner;
 use crate::diff::spec::{DiffSpec, Emit};
@@ -54,6 +55,8 @@ pub struct DiffRequest {
     pub ordered: bool,
     /// What becomes of rows of the backup with values that live's columns can't hold.
     pub unfit: Unfit,
+    /// What the backup has lost, by its columns: a difference that this explains is none.
+    pub loss: Vec<(Column, Loss)>,
 }
 
 impl DiffRequest {
@@ -69,6 +72,7 @@ impl DiffRequest {
             limit: None,
             ordered: true,
             unfit: Unfit::Refuse,
+            loss: Vec::new(),
         }
     }
 
@@ -80,7 +84,17 @@ impl DiffRequest {
             self.compare.clone(),
             self.carry.clone(),
         )?;
-        Ok(DiffSpec { emit: self.emit, limit: self.limit, unfit: self.unfit, ..spec })
+        let lost = |pair: &Side<Column>| {
+            let same = |(column, _): &&(Column, Loss)| {
+                column.name == pair.backup.name && column.name == pair.live.name
+            };
+            self.loss.iter().find(same).map(|(_, loss)| *loss)
+        };
+        let loss = match self.loss.is_empty() {
+            true => Vec::new(),
+            false => spec.compare.iter().map(lost).collect(),
+        };
+        Ok(DiffSpec { emit: self.emit, limit: self.limit, unfit: self.unfit, loss, ..spec })
     }
 }
 

@@ -8,8 +8,10 @@ use arrow::datatypes::{
     TimestampMicrosecondType, UInt64Type,
 };
 
+use crate::diff::loss::Loss;
 use crate::diff::spec::DiffSpec;
 use crate::error::{Error, Result};
+use crate::model::change::differs;
 use crate::model::side::Side;
 use crate::model::table::Carrier;
 use crate::model::value::{Cells, EXACT};
@@ -75,6 +77,7 @@ struct Slot {
 pub(crate) struct Comparator {
     slots: Vec<Slot>,
     width: usize,
+    loss: Vec<Option<Loss>>,
 }
 
 impl Comparator {
@@ -105,7 +108,7 @@ impl Comparator {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { slots, width: spec.mask_width() })
+        Ok(Self { slots, width: spec.mask_width(), loss: spec.loss.clone() })
     }
 
     /// Compares the pairs of `runs`.
@@ -133,6 +136,45 @@ impl Comparator {
             self.recheck(backup, live, runs, &mut found)?;
         }
         Ok(found)
+    }
+
+    /// Takes back the differences that a loss of the backup explains, and tells `lost` of each
+    /// by its column.
+    pub(crate) fn forgive(
+        &self,
+        (backup, live): (&RecordBatch, &RecordBatch),
+        runs: &[Run],
+        found: &mut Differences,
+        mut lost: impl FnMut(usize),
+    ) -> Result<()> {
+        let losses = self.loss.iter().enumerate();
+        let losses: Vec<(usize, Loss)> =
+            losses.filter_map(|(i, loss)| Some((i, (*loss)?))).collect();
+        if losses.is_empty() || !found.any() {
+            return Ok(());
+        }
+        let cells = Side {
+            backup: Cells::new(backup, self.names(|s| (&s.name.backup, s.carrier.backup)), EXACT)?,
+            live: Cells::new(live, self.names(|s| (&s.name.live, s.carrier.live)), EXACT)?,
+        };
+        let mut first = 0;
+        for run in runs {
+            for k in (0..run.len).filter(|k| found.dirty[first + k]).collect::<Vec<_>>() {
+                for (column, loss) in &losses {
+                    if differs(found.mask(first + k), *column)
+                        && loss.explains(
+                            cells.backup.get(run.backup + k, *column)?,
+                            cells.live.get(run.live + k, *column)?,
+                        )
+                    {
+                        found.clear(first + k, *column);
+                        lost(*column);
+                    }
+                }
+            }
+            first += run.len;
+        }
+        Ok(())
     }
 
     /// Compares single cells exactly: those of columns that travel differently on the two

@@ -36,6 +36,9 @@ pub struct DiffCounts {
     pub unfit_values: Vec<(String, u64)>,
     /// For each compared pair of columns the rows in which it differs.
     pub columns: Vec<u64>,
+    /// For each compared pair of columns the rows in which the backup's loss explains the
+    /// difference, which is in no other count.
+    pub lost: Vec<u64>,
 }
 
 const BACKUP_ROWS: &str = "backup_rows";
@@ -53,6 +56,10 @@ const UNFIT: &str = "unfit_rows";
 
 fn column_metric(index: usize) -> String {
     format!("column_{index}_differs")
+}
+
+fn lost_metric(index: usize) -> String {
+    format!("column_{index}_lost")
 }
 
 fn unfit_metric(column: &str) -> String {
@@ -83,6 +90,7 @@ impl DiffCounts {
             unfit: sum(UNFIT),
             unfit_values,
             columns: (0..spec.compare.len()).map(|i| sum(&column_metric(i))).collect(),
+            lost: (0..spec.compare.len()).map(|i| sum(&lost_metric(i))).collect(),
         }
     }
 }
@@ -101,6 +109,7 @@ pub(crate) struct Counters {
     pub(crate) unfit: Count,
     pub(crate) unfit_values: Vec<(String, Count)>,
     pub(crate) columns: Vec<Count>,
+    pub(crate) lost: Vec<Count>,
 }
 
 impl Counters {
@@ -111,6 +120,7 @@ impl Counters {
             (column.name, count)
         };
         let read = spec.read(Which::Backup).unwrap_or_default();
+        let lost = |i| MetricBuilder::new(set).counter(lost_metric(i), partition);
         let column = |i| MetricBuilder::new(set).counter(column_metric(i), partition);
         Self {
             rows: Side { backup: counter(BACKUP_ROWS), live: counter(LIVE_ROWS) },
@@ -127,6 +137,7 @@ impl Counters {
             unfit: counter(UNFIT),
             unfit_values: read.into_iter().map(unfit).collect(),
             columns: (0..spec.compare.len()).map(column).collect(),
+            lost: (0..spec.compare.len()).map(lost).collect(),
         }
     }
 }

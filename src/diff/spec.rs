@@ -4,6 +4,7 @@
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
+use crate::diff::loss::Loss;
 use crate::error::{Error, Result};
 use crate::model::change::{Change, change_schema};
 use crate::model::side::{Side, Which};
@@ -56,6 +57,9 @@ pub struct DiffSpec {
     pub emit: Emit,
     /// At most so many changes of each kind are emitted for each range; all are counted.
     pub limit: Option<u64>,
+    /// What the backup has lost of the compared columns: a difference that this explains is none.
+    /// Empty, or an entry a pair.
+    pub loss: Vec<Option<Loss>>,
     /// What becomes of rows of the backup with values that live's columns can't hold: an error,
     /// or they are counted and left out, and what stands in their place in live with them.
     pub unfit: Unfit,
@@ -81,8 +85,8 @@ impl DiffSpec {
             let rest = columns.into_iter().filter(|c| !key.iter().any(|k| k.name == c.name));
             key.iter().cloned().chain(rest).collect()
         });
-        let spec =
-            Self { table, key, compare, carry, emit: Emit::ALL, limit: None, unfit: Unfit::Refuse };
+        let (emit, limit, loss, unfit) = (Emit::ALL, None, Vec::new(), Unfit::Refuse);
+        let spec = Self { table, key, compare, carry, emit, limit, loss, unfit };
         spec.read(Which::Backup)?;
         spec.read(Which::Live)?;
         Ok(spec)

@@ -118,7 +118,11 @@ impl Merger {
                 _ => None,
             })
             .collect();
-        self.comparator.compare(&backup.batch, &live.batch, &runs).map(Some)
+        let sides = (&backup.batch, &live.batch);
+        let mut found = self.comparator.compare(sides.0, sides.1, &runs)?;
+        let lost = |column: usize| self.counters.lost[column].add(1);
+        self.comparator.forgive(sides, &runs, &mut found, lost)?;
+        Ok(Some(found))
     }
 
     fn pick(

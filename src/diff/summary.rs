@@ -8,14 +8,17 @@ use arrow::array::RecordBatch;
 
 use crate::diff::changes::{Changes, diff};
 use crate::diff::counts::DiffCounts;
+use crate::diff::loss::{Evidence, Loss};
 use crate::diff::pair::TablePair;
+use crate::diff::probe::losses;
 use crate::diff::rows::ChangeRows;
 use crate::diff::spec::{DiffSpec, Emit};
 use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::origin::Origin;
 use crate::model::side::Which;
-use crate::model::summary::{ColumnDiff, FromBackup, NotCompared, TableDiff};
+use crate::model::summary::{ColumnDiff, FromBackup, Lossy, NotCompared, TableDiff};
+use crate::model::table::Column;
 use crate::model::value::ValueRef;
 use crate::mount::Mount;
 use crate::progress::Progress;
@@ -29,25 +32,37 @@ const LISTED: usize = 5;
 const CHARS: usize = 60;
 
 /// Compares a table and sums it up. Only a sample of the changed rows is gathered.
+///
+/// What the backup has lost of a column is looked for in some rows first; where only the
+/// whole table shows it, the table is compared once more.
 pub async fn summarise(
     mount: &Mount,
     pair: &TablePair,
     progress: Arc<dyn Progress>,
 ) -> Result<TableDiff> {
-    let mut request = pair.request();
     let several = mount.from_column();
+    let mut request = pair.request();
     // Where there are several backups every row tells from which it comes.
     request.emit = Emit { changed: true, missing: several.is_some(), ..Emit::NONE };
     request.limit = several.is_none().then_some(SAMPLE);
     request.carry.backup.extend(several);
     request.unfit = Unfit::Mark;
     request.ordered = false;
-    let mut changes: Changes = diff(mount, &request, progress).await?;
-    let mut summary = Summary::new(Arc::clone(changes.spec()), mount.origins());
-    while let Some(batch) = changes.next().await? {
-        summary.add(&batch)?;
+    request.loss = losses(mount, pair).await?;
+    loop {
+        let mut changes: Changes = diff(mount, &request, Arc::clone(&progress)).await?;
+        let mut summary = Summary::new(Arc::clone(changes.spec()), mount.origins());
+        while let Some(batch) = changes.next().await? {
+            summary.add(&batch)?;
+        }
+        let known = request.loss.len();
+        if !mount.source(Which::Backup).keeps_values() {
+            request.loss.extend(summary.losses());
+        }
+        if request.loss.len() == known {
+            return Ok(summary.finish(pair, &changes.counts()));
+        }
     }
-    Ok(summary.finish(pair, &changes.counts()))
 }
 
 /// Gathers a table's summary from change batches.
@@ -57,6 +72,7 @@ pub struct Summary {
     seen: DiffCounts,
     sampled: u64,
     from: Vec<FromBackup>,
+    evidence: Vec<Evidence>,
     common: Vec<HashMap<(String, String), u64>>,
 }
 
@@ -71,7 +87,9 @@ impl Summary {
         let from = if origins.len() > 1 { origins.iter().map(from).collect() } else { Vec::new() };
         let columns = spec.compare.len();
         let seen = DiffCounts { columns: vec![0; columns], ..DiffCounts::default() };
-        Self { spec, seen, sampled: 0, from, common: vec![HashMap::new(); columns] }
+        let (evidence, common) =
+            (vec![Evidence::default(); columns], vec![HashMap::new(); columns]);
+        Self { spec, seen, sampled: 0, from, evidence, common }
     }
 
     /// Counts the rows of a batch and samples them.
@@ -95,13 +113,17 @@ impl Summary {
                         self.seen.columns[column] += 1;
                         if sample {
                             let pair = &self.spec.compare[column];
-                            let text = |which: Which| -> Result<String> {
-                                Ok(match rows.position(which, &pair.get(which).name) {
-                                    Some(index) => display(rows.value(row, which, index)?),
-                                    None => String::new(),
-                                })
+                            let value = |which: Which| -> Result<Option<ValueRef<'_>>> {
+                                let index = rows.position(which, &pair.get(which).name);
+                                index.map(|index| rows.value(row, which, index)).transpose()
                             };
-                            let change = (text(Which::Backup)?, text(Which::Live)?);
+                            let (backup, live) = (value(Which::Backup)?, value(Which::Live)?);
+                            if let (Some(backup), Some(live)) = (backup, live) {
+                                self.evidence[column].add(backup, live);
+                            }
+                            let text = |value: Option<ValueRef<'_>>| value.map(display);
+                            let change =
+                                (text(backup).unwrap_or_default(), text(live).unwrap_or_default());
                             *self.common[column].entry(change).or_default() += 1;
                         }
                     }
@@ -109,6 +131,18 @@ impl Summary {
             }
         }
         Ok(())
+    }
+
+    /// What the backup has lost, by the pairs that were added.
+    fn losses(&self) -> Vec<(Column, Loss)> {
+        let seen = self.spec.compare.iter().zip(&self.evidence);
+        let same = seen.filter(|(pair, _)| pair.backup.name == pair.live.name);
+        let lost = same.filter_map(|(pair, seen)| Some((pair.live.clone(), seen.verdict()?)));
+        let known = |column: &Column| {
+            let index = self.spec.compare.iter().position(|pair| pair.live.name == column.name);
+            index.is_some_and(|index| self.spec.loss.get(index).is_some_and(Option::is_some))
+        };
+        lost.filter(|(column, _)| !known(column)).collect()
     }
 
     /// What was added, as counts: the changes of a selection that was filtered on the way.
@@ -142,10 +176,20 @@ impl Summary {
             columns: columns.collect(),
             unfit: counts.unfit,
             not_compared: pair.not_compared.iter().cloned().chain(unfit).collect(),
+            lossy: lossy(&self.spec, counts),
             from: self.from,
             skipped: None,
         }
     }
+}
+
+/// What the backup has lost of which compared columns, and how many rows differ in nothing else.
+pub fn lossy(spec: &DiffSpec, counts: &DiffCounts) -> Vec<Lossy> {
+    let losses = spec.compare.iter().zip(&spec.loss).zip(&counts.lost);
+    let lossy = losses.filter_map(|((pair, loss), rows)| {
+        Some(Lossy { column: pair.live.name.clone(), how: (*loss)?.to_string(), rows: *rows })
+    });
+    lossy.collect()
 }
 
 /// How many values of which columns live's columns can't hold, each with the words.

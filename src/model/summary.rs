@@ -51,6 +51,9 @@ pub struct TableDiff {
     pub columns: Vec<ColumnDiff>,
     /// What was not compared, with why.
     pub not_compared: Vec<NotCompared>,
+    /// What the backup has lost, a column each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lossy: Vec<Lossy>,
     /// Of several backups, what each of them gives: a row is taken from the first that has it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<FromBackup>,
@@ -69,6 +72,17 @@ impl TableDiff {
     pub fn unjudged(&self) -> u64 {
         self.unkeyable + self.unfit
     }
+}
+
+/// A column of which the backup has lost something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lossy {
+    /// The column.
+    pub column: String,
+    /// What is lost, in words: `moments cut to milliseconds`.
+    pub how: String,
+    /// Rows whose difference in this column is nothing else: they count as the same in it.
+    pub rows: u64,
 }
 
 /// What one of several backups gives to a table.

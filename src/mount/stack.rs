@@ -454,6 +454,10 @@ impl Source for Stack {
         Ok(checks)
     }
 
+    fn keeps_values(&self) -> bool {
+        self.layers.iter().all(|layer| layer.source.keeps_values())
+    }
+
     async fn release(&self) -> Result<()> {
         for layer in self.layers.iter() {
             layer.source.release().await?;

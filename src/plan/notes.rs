@@ -1,8 +1,12 @@
 //! What a plan says besides its rows: what the engine does on its own, and what was
 //! assumed.
 
+use crate::diff::loss::Loss;
+use crate::error::{Error, Result};
 use crate::model::plan::Op;
-use crate::model::table::{Affinity, Automatic, ForeignAction, TableSchema, TriggerEvent};
+use crate::model::table::{
+    Affinity, Automatic, Column, ForeignAction, TableName, TableSchema, TriggerEvent,
+};
 
 /// Integer keys from here on leave an AUTOINCREMENT counter little room.
 const HUGE_ID: i64 = 1 << 62;
@@ -132,4 +136,31 @@ pub fn cascades(
         !matches!(reference.on_update, ForeignAction::NoAction | ForeignAction::Restrict)
             && reference.parent_columns.iter().any(|c| written.contains(c))
     })
+}
+/// What is said of columns that are written back though the backup has lost something of them.
+///
+/// # Errors
+/// `Refused` for a column that `lossy` does not name: its values are not what they were.
+pub fn refuse_lost(
+    table: &TableName,
+    lost: &[(Column, Loss)],
+    lossy: &[String],
+) -> Result<Vec<String>> {
+    let named = |column: &Column| lossy.iter().any(|name| name.eq_ignore_ascii_case(&column.name));
+    let unnamed: Vec<&(Column, Loss)> = lost.iter().filter(|(column, _)| !named(column)).collect();
+    if !unnamed.is_empty() {
+        let words = unnamed.iter().map(|(column, loss)| format!("{}: {loss}", column.name));
+        let words: Vec<String> = words.collect();
+        let names: Vec<&str> = unnamed.iter().map(|(column, _)| column.name.as_str()).collect();
+        return Err(Error::refused(format!(
+            "the backup does not hold {table}'s values as they were ({})",
+            words.join("; ")
+        ))
+        .hint("take a backup that has them whole, where there is one: --backup ..")
+        .hint(format!("write what this one has: --lossy {}", names.join(","))));
+    }
+    let words = |(column, loss): &(Column, Loss)| {
+        format!("{}: {loss} in the backup, written as they are there", column.name)
+    };
+    Ok(lost.iter().map(words).collect())
 }

@@ -8,7 +8,9 @@ use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::UInt8Type;
 
+use crate::diff::loss::Loss;
 use crate::diff::pair::TablePair;
+use crate::diff::probe::losses;
 use crate::diff::summary::unfit_values;
 use crate::diff::{Emit, diff};
 use crate::error::{Error, Result};
@@ -63,6 +65,8 @@ pub struct PatchOptions {
     pub include_reissued: bool,
     /// At most so many rows.
     pub limit: Option<u64>,
+    /// Columns of the backup that are written though it has lost something of them.
+    pub lossy: Vec<String>,
 }
 
 /// An assignment with its columns resolved.
@@ -103,6 +107,10 @@ pub async fn plan_patch(
     let from = from.into_iter().chain(mount.from_column()).collect();
     request.carry = Side { backup: from, live: seen.clone() };
     request.unfit = Unfit::Mark;
+    request.loss = losses(mount, pair).await?;
+    let given =
+        |(column, _): &&(Column, Loss)| targets.iter().any(|t| t.backup.name == column.name);
+    let lost: Vec<(Column, Loss)> = request.loss.iter().filter(given).cloned().collect();
     request.emit = Emit { changed: true, extra: true, ..Emit::NONE };
     let named = pair.key.origin == KeyOrigin::Named;
     if !named {
@@ -117,7 +125,7 @@ pub async fn plan_patch(
     let judge = Judge { targets: &targets, options, created };
     let mut batches = Batches::new(draft.next_table(), draft.batch_size(), draft.next_batch());
     let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let (mut rows, mut unevaluated) = (0u64, 0u64);
+    let (mut rows, mut unevaluated, mut told) = (0u64, 0u64, Vec::new());
     let most = options.limit.unwrap_or(u64::MAX);
     while (rows < most || named)
         && let Some(batch) = changes.next().await?
@@ -144,6 +152,9 @@ pub async fn plan_patch(
         if chosen.is_empty() {
             continue;
         }
+        if rows == 0 {
+            told = notes::refuse_lost(&pair.table.live, &lost, &options.lossy)?;
+        }
         rows += chosen.len() as u64;
         let indices = UInt32Array::from_iter_values(chosen.iter().map(|(row, _)| *row));
         let seen_before: Vec<Picked> = before.iter().map(|c| Picked::own(Which::Live, c)).collect();
@@ -163,8 +174,8 @@ pub async fn plan_patch(
     }
     let schema = pair.schema.live.as_ref().clone();
     let counted = changes.counts();
-    let told = unfit_values(&counted);
-    let told = told.map(|(column, why)| format!("{column}: {why}"));
+    let unfit = unfit_values(&counted);
+    told.extend(unfit.map(|(column, why)| format!("{column}: {why}")));
     let written: Vec<String> = targets.iter().map(|t| t.live.name.clone()).collect();
     draft.end_table(TablePlan {
         table: schema.name.clone(),

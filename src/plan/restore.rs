@@ -46,6 +46,8 @@ pub struct RestoreOptions {
     pub with_children: bool,
     /// At most so many rows a table.
     pub limit: Option<u64>,
+    /// Columns that are written back though the backup has lost something of them.
+    pub lossy: Vec<String>,
 }
 
 /// Which rows of a table are meant.
@@ -104,6 +106,7 @@ pub async fn plan_restore(
                 "stands on a cycle of references: rows whose parents come later are refused".into(),
             );
         }
+        job.lossy.clone_from(&options.lossy);
         job.run(scope, options.limit, Arc::clone(&progress)).await?;
     }
     Ok(())

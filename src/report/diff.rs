@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::error::Result;
-use crate::model::summary::{ColumnDiff, DiffSummary, FromBackup, TableDiff};
+use crate::model::summary::{ColumnDiff, DiffSummary, FromBackup, Lossy, TableDiff};
 use crate::report::sides::{Provenance, Screen, sides};
 use crate::report::table::Grid;
 use crate::report::text::{Style, Tone, bar, count, elide, escape, plural, shell_word, width};
@@ -78,6 +78,7 @@ fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
     grid.write(out)?;
     by_backup(out, std::slice::from_ref(table))?;
     columns(out, style, std::slice::from_ref(table))?;
+    lossy(out, style, std::slice::from_ref(table))?;
     not_compared(out, style, std::slice::from_ref(table))
 }
 
@@ -119,6 +120,7 @@ fn many(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
     grid.write(out)?;
     by_backup(out, tables)?;
     columns(out, style, tables)?;
+    lossy(out, style, tables)?;
     not_compared(out, style, tables)?;
     for table in tables {
         if let Some(why) = &table.skipped {
@@ -198,6 +200,23 @@ fn common(column: &ColumnDiff, room: usize) -> String {
     let for_backup = half.max(room.saturating_sub(width(&live)));
     let for_live = room.saturating_sub(width(&backup).min(for_backup)).max(half);
     format!("{} → {}{times}", elide(&backup, for_backup), elide(&live, for_live))
+}
+
+/// What the backup has lost, a line a column.
+fn lossy(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
+    for (table, lost) in tables.iter().flat_map(|t| t.lossy.iter().map(move |lost| (t, lost))) {
+        let of = if tables.len() == 1 { String::new() } else { format!("{}.", table.table) };
+        let name = escape(&format!("{of}{}", lost.column)).into_owned();
+        let text = format!("! {name}: {}", lossy_words(lost));
+        writeln!(out, "{}", style.paint(Tone::Changed, text))?;
+    }
+    Ok(())
+}
+
+/// What a loss means for the counts.
+pub fn lossy_words(lost: &Lossy) -> String {
+    let rows = plural(lost.rows, "row");
+    format!("{} in the backup: {rows} that differ in nothing else count as the same", lost.how)
 }
 
 fn not_compared(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {

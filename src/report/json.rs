@@ -92,6 +92,9 @@ fn table_diff(t: &TableDiff) -> Json {
         "not_compared": t.not_compared,
     });
     if let Json::Object(members) = &mut body {
+        if !t.lossy.is_empty() {
+            members.insert("lossy".to_owned(), json!(t.lossy));
+        }
         if !t.from.is_empty() {
             members.insert("from".to_owned(), json!(t.from));
         }

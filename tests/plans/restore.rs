@@ -17,9 +17,9 @@ insert into c select id, id, 'c' || id from a;
 insert into c values (10, null, 'c10');";
 
 const PARENTS: RestoreOptions =
-    RestoreOptions { with_parents: true, with_children: false, limit: None };
+    RestoreOptions { with_parents: true, with_children: false, limit: None, lossy: Vec::new() };
 const CHILDREN: RestoreOptions =
-    RestoreOptions { with_parents: false, with_children: true, limit: None };
+    RestoreOptions { with_parents: false, with_children: true, limit: None, lossy: Vec::new() };
 
 fn plain() -> RestoreOptions {
     RestoreOptions::default()

@@ -100,6 +100,10 @@ impl Source for Kept {
         self.told(self.source.checkup().await)
     }
 
+    fn keeps_values(&self) -> bool {
+        self.source.keeps_values()
+    }
+
     async fn release(&self) -> Result<()> {
         self.told(self.source.release().await)
     }

@@ -7,7 +7,9 @@ use arrow::array::{BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 
 use super::{Needed, Scope, named};
+use crate::diff::loss::Loss;
 use crate::diff::pair::TablePair;
+use crate::diff::probe::losses;
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::origin::FROM;
@@ -42,6 +44,10 @@ pub(super) struct TableJob<'a> {
     rows: u64,
     refused: HashMap<Reason, u64>,
     pub(super) notes: Vec<String>,
+    /// Columns that are written back though the backup has lost something of them.
+    pub(super) lossy: Vec<String>,
+    /// What the backup has lost, until the first rows come.
+    lost: Vec<(Column, Loss)>,
     largest: Option<i64>,
 }
 
@@ -92,6 +98,8 @@ impl<'a> TableJob<'a> {
             rows: 0,
             refused,
             notes,
+            lossy: Vec::new(),
+            lost: Vec::new(),
             largest: None,
         })
     }
@@ -103,6 +111,8 @@ impl<'a> TableJob<'a> {
         limit: Option<u64>,
         progress: Arc<dyn Progress>,
     ) -> Result<()> {
+        // Before the diff holds the readers.
+        self.lost = losses(self.mount, self.pair).await?;
         let schema = self.pair.schema.live.clone();
         let itself = schema.foreign_keys.iter().any(|f| f.parent == schema.name);
         let columns = self.asked.clone();
@@ -173,6 +183,8 @@ impl<'a> TableJob<'a> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        let lost = std::mem::take(&mut self.lost);
+        self.notes.extend(notes::refuse_lost(&self.pair.table.live, &lost, &self.lossy)?);
         let live = self.mount.source(Which::Live).clone();
         let schema = self.pair.schema.live.as_ref();
         let checked = check(

@@ -1,0 +1,115 @@
+//! Backups of which something was lost before they were backups: noticed, told once a column,
+//! no phantom differences, and nothing written back inexactly that is not named.
+
+use crate::common::{Run, Sandbox};
+
+const SIDES: &str = "--live live.db --backup notes.json --table notes";
+
+/// 40 notes with microseconds, long titles and NULLs; as JSON lines with milliseconds, titles of 20
+/// characters and empty texts. Live lost note 7, and note 9 was really edited.
+fn notes() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.sqlite(
+        "live.db",
+        "create table notes (id integer primary key, title text not null, remark text, at timestamp, n int);
+         with recursive r(i) as (select 1 union all select i + 1 from r where i < 40)
+         insert into notes select i, i || ' is the title of a note', iif(i % 2, null, 'remark ' || i),
+             printf('2026-03-%02d 10:00:%02d.%06d', i % 28 + 1, i, i * 1237), i * 10 from r;",
+    );
+    std::fs::copy(sandbox.path("live.db"), sandbox.path("old.db")).unwrap();
+    let lines = sandbox.sqlite(
+        "live.db",
+        "select json_object('id', id, 'title', substr(title, 1, 20), 'remark', coalesce(remark, ''),
+                            'at', substr(at, 1, 23), 'n', n) from notes order by id",
+    );
+    std::fs::write(sandbox.path("notes.json"), lines).unwrap();
+    sandbox.sqlite(
+        "live.db",
+        "delete from notes where id = 7; update notes set title = 'edited', n = 1 where id = 9",
+    );
+    sandbox
+}
+
+#[track_caller]
+fn table(run: &Run) -> serde_json::Value {
+    run.json()["tables"][0].clone()
+}
+
+#[test]
+fn t5_what_a_backup_has_lost_is_told_once_a_column_and_is_no_difference() {
+    let sandbox = notes();
+    let diff = sandbox.run(&format!("diff {SIDES} --format json")).exits(1);
+    let table = table(&diff);
+    assert_eq!(
+        (&table["missing"], &table["changed"], &table["same"]),
+        (&1.into(), &1.into(), &38.into())
+    );
+    assert_eq!(table["columns"], serde_json::json!({"title": 1, "n": 1}), "{table}");
+    let lossy: Vec<(String, u64)> = table["lossy"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| {
+            (
+                format!("{}: {}", l["column"].as_str().unwrap(), l["how"].as_str().unwrap()),
+                l["rows"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let wanted = [
+        ("title: texts cut after 20 characters".to_owned(), 38),
+        ("remark: empty texts for NULL".to_owned(), 19),
+        ("at: moments cut to milliseconds".to_owned(), 39),
+    ];
+    assert_eq!(lossy, wanted);
+    let screen = sandbox.run(&format!("diff {SIDES}")).exits(1).stdout;
+    let line = "! at: moments cut to milliseconds in the backup: 39 rows that differ in nothing else count as the same";
+    assert!(screen.contains(line), "{screen}");
+    // Row by row the same holds.
+    let rows = sandbox.run(&format!("diff {SIDES} --format ndjson")).exits(1);
+    assert_eq!(rows.stdout.lines().count(), 2, "{}", rows.stdout);
+    assert!(rows.stderr.contains("notes.title: texts cut after 20 characters"), "{}", rows.stderr);
+}
+
+#[test]
+fn t5_what_a_backup_has_lost_is_written_back_only_when_it_is_named() {
+    let sandbox = notes();
+    let before = sandbox.dump("live.db");
+    let restore = |more: &str| sandbox.run(&format!("restore {SIDES} --yes --format json{more}"));
+    let refused = restore("").exits(5);
+    for words in
+        ["title: texts cut after 20 characters", "remark: empty", "--lossy title,remark,at"]
+    {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    restore(" --lossy title,at").exits(5).complains("remark");
+    assert_eq!(sandbox.dump("live.db"), before);
+    restore(" --lossy title,at,remark").exits(0);
+    let row = sandbox.sqlite("live.db", "select title, at from notes where id = 7");
+    assert_eq!(row.trim(), "7 is the title of a |2026-03-08 10:00:07.008000");
+    sandbox.run("undo --yes").exits(0);
+    assert_eq!(sandbox.dump("live.db"), before);
+    // The others count as they are: a column without a loss is patched, one with it is not.
+    let patch = |more: &str| sandbox.run(&format!("patch {SIDES} --yes --format json{more}"));
+    patch(" --column title").exits(5).complains("--lossy title");
+    let done = table(&patch(" --column n").exits(0));
+    assert_eq!(done["written"], 1);
+    let done = table(&patch(" --column title --lossy title").exits(0));
+    assert_eq!(done["written"], 1, "only what differs in more than the loss");
+    let row = sandbox.sqlite("live.db", "select title, n from notes where id = 9");
+    assert_eq!(row.trim(), "9 is the title of a |90");
+}
+
+#[test]
+fn t5_a_backup_that_keeps_values_has_lost_nothing() {
+    let sandbox = notes();
+    sandbox.sqlite("old.db", "update notes set remark = '' where remark is null; update notes set at = substr(at, 1, 23)");
+    sandbox.run("snapshot --live old.db --out snaps").exits(0);
+    for backup in ["old.db", "snaps"] {
+        let sides = format!("--live live.db --backup {backup} --table notes");
+        let table = table(&sandbox.run(&format!("diff {sides} --format json")).exits(1));
+        assert_eq!(table.get("lossy"), None, "{table}");
+        assert_eq!(table["changed"], 39, "an exact backup means what it says");
+        sandbox.run(&format!("restore {sides} --dry-run")).exits(0);
+    }
+}

@@ -39,7 +39,7 @@ use crate::apply::size::Size;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Batch, TablePlan};
 use crate::model::receipt::{Receipt, TableReceipt};
-use crate::plan::file::{BatchRecord, BatchState, PlanFile, RowConflict};
+use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile, RowConflict};
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::verify::{self, VerifyReport};
@@ -135,7 +135,8 @@ pub async fn apply(
         }
     };
     let pace = options.pace.as_deref();
-    let mut run = Run { plan, target, records, unsaved: Vec::new(), pace, progress };
+    let (unsaved, ahead) = (Vec::new(), Ahead::new(plan));
+    let mut run = Run { plan, ahead, target, records, unsaved, pace, progress };
     let done = run.batches(&options.cancel).await;
     progress.finish();
     let flushed = run.flush().await;
@@ -234,6 +235,7 @@ type Chosen = (BatchRecord, Vec<RowConflict>);
 /// One run over the batches of a plan.
 struct Run<'a> {
     plan: &'a PlanFile,
+    ahead: Ahead<'a>,
     target: &'a mut dyn Target,
     records: Vec<BatchRecord>,
     /// Batches whose commit is proven, and whose records do not say so yet.
@@ -273,7 +275,7 @@ impl<'a> Run<'a> {
             let began = Instant::now();
             if here.len() == 1 || !self.together(&here).await? {
                 for id in &here {
-                    let batch = self.plan.batch(*id).await?;
+                    let batch = self.ahead.batch(*id, Some(*id + 1)).await?;
                     self.one(&batch).await?;
                 }
             }
@@ -293,7 +295,7 @@ impl<'a> Run<'a> {
         self.target.begin().await?;
         let mut chosen = Vec::with_capacity(ids.len());
         for id in ids {
-            let batch = self.plan.batch(*id).await?;
+            let batch = self.ahead.batch(*id, Some(*id + 1)).await?;
             let plan = self.table(&batch);
             let outcome = match attempt(self.target, plan, &batch, &Left::new()).await {
                 Ok(Attempt::Ready(outcome)) => outcome,
@@ -454,7 +456,7 @@ impl<'a> Run<'a> {
     /// the transaction can't go on. A row that would have to be left out after the fact is
     /// a conflict like any other: all is rolled back anyway.
     async fn part(&mut self, id: u64) -> Result<Chosen> {
-        let batch = self.plan.batch(id).await?;
+        let batch = self.ahead.batch(id, Some(id + 1)).await?;
         let plan = self.table(&batch);
         let (state, outcome) = match attempt(self.target, plan, &batch, &Left::new()).await? {
             Attempt::Ready(outcome) => (BatchState::Intended, outcome),

@@ -17,7 +17,7 @@ use crate::model::receipt::Receipt;
 use crate::model::table::Column;
 use crate::model::value::push_exact;
 use crate::plan::file::image;
-use crate::plan::file::{BatchState, PlanFile};
+use crate::plan::file::{Ahead, BatchState, PlanFile};
 use crate::plan::judge::{Judge, Standing, columns, conflict, keys, take};
 use crate::progress::Progress;
 use crate::source::Source;
@@ -104,11 +104,12 @@ async fn verify(
             .collect(),
         examples: Vec::new(),
     };
-    for (id, record) in (0..).zip(&records) {
-        if record.state != BatchState::Committed || record.written.is_empty() {
-            continue;
-        }
-        let batch = plan.batch(id).await?;
+    let wrote = (0..).zip(&records);
+    let wrote = wrote.filter(|(_, r)| r.state == BatchState::Committed && !r.written.is_empty());
+    let mut ahead = Ahead::new(plan);
+    let mut wrote = wrote.peekable();
+    while let Some((id, record)) = wrote.next() {
+        let batch = ahead.batch(id, wrote.peek().map(|(next, _)| *next)).await?;
         let table = &tables[batch.table];
         let columns = columns(table);
         let rows = record.written.rows();

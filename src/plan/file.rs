@@ -32,10 +32,12 @@ use sha2::{Digest, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
 use crate::model::plan::{Batch, PlanHeader};
+use crate::model::table::Column;
 
 pub use inverse::Renewal;
 pub use states::{BatchRecord, BatchState, Bits, Operation, RowConflict};
@@ -56,6 +58,45 @@ pub struct PlanFile {
     header: PlanHeader,
     batches: Vec<Slot>,
     connection: Mutex<SqliteConnection>,
+    /// This process has just written it.
+    fresh: bool,
+}
+
+/// A plan's batches for who wants one after another: while one is worked on, the next is
+/// read, checked and decoded.
+#[derive(Debug)]
+pub struct Ahead<'p> {
+    plan: &'p PlanFile,
+    next: Option<(u64, JoinHandle<Result<Batch>>)>,
+}
+
+impl<'p> Ahead<'p> {
+    /// Over this plan.
+    pub fn new(plan: &'p PlanFile) -> Self {
+        Self { plan, next: None }
+    }
+
+    /// A batch; `next` is the one that will be wanted after it.
+    pub async fn batch(&mut self, id: u64, next: Option<u64>) -> Result<Batch> {
+        let loading = match self.next.take() {
+            Some((ready, loading)) if ready == id => loading,
+            _ => self.plan.decoding(id).await?,
+        };
+        if let Some(next) = next.filter(|next| *next < self.plan.batch_count()) {
+            self.next = Some((next, self.plan.decoding(next).await?));
+        }
+        joined(loading).await
+    }
+}
+
+async fn joined(loading: JoinHandle<Result<Batch>>) -> Result<Batch> {
+    loading.await.map_err(|e| Error::failed("a batch of the plan could not be read").because(e))?
+}
+
+/// Refuses a batch's bytes whose digest is not the one that the plan holds.
+fn unaltered(path: &Path, previous: &Hash, id: u64, slot: &Slot, stored: &Kept) -> Result<()> {
+    let digest = chain(previous, id, (slot.table, slot.rows), stored);
+    if digest == slot.digest { Ok(()) } else { Err(altered(path)) }
 }
 
 /// What is known of a batch without its images.
@@ -112,7 +153,8 @@ impl PlanFile {
                 return Err(e);
             }
         };
-        Ok(Self { path: path.to_owned(), header, batches, connection: Mutex::new(connection) })
+        let connection = Mutex::new(connection);
+        Ok(Self { path: path.to_owned(), header, batches, connection, fresh: false })
     }
 
     /// Where it lies.
@@ -143,33 +185,56 @@ impl PlanFile {
 
     /// A batch with its images, after its digest was checked.
     pub async fn batch(&self, id: u64) -> Result<Batch> {
-        let slot = *self.slot(id)?;
-        let Kept { before, after, from } = self.images(id, &slot).await?;
-        let table = self.header.tables.get(slot.table).ok_or_else(|| altered(&self.path))?;
-        let decode = |bytes: Option<Vec<u8>>, columns| {
-            bytes.map(|b| image::decode(&b, columns, slot.rows)).transpose()
-        };
-        Ok(Batch {
-            id,
-            table: slot.table,
-            before: decode(before, &table.before)?,
-            after: decode(after, &table.after)?,
-            from,
-        })
+        joined(self.decoding(id).await?).await
     }
 
-    /// Checks the digests of all batches.
+    /// Reads a batch's bytes; they are checked and decoded on another thread.
+    async fn decoding(&self, id: u64) -> Result<JoinHandle<Result<Batch>>> {
+        let slot = *self.slot(id)?;
+        let stored = self.stored(id, &slot).await?;
+        let table = self.header.tables.get(slot.table).ok_or_else(|| altered(&self.path))?;
+        let (before, after) = (table.before.clone(), table.after.clone());
+        let (path, previous) = (self.path.clone(), self.previous(id)?);
+        Ok(tokio::task::spawn_blocking(move || {
+            unaltered(&path, &previous, id, &slot, &stored)?;
+            let decode = |bytes: Option<Vec<u8>>, columns: &[Column]| {
+                bytes.map(|b| image::decode(&b, columns, slot.rows)).transpose()
+            };
+            Ok(Batch {
+                id,
+                table: slot.table,
+                before: decode(stored.before, &before)?,
+                after: decode(stored.after, &after)?,
+                from: stored.from,
+            })
+        }))
+    }
+
+    /// Checks the digests of all batches, unless this process has just written them.
     ///
     /// # Errors
     /// `Refused` when some image was torn or altered.
     pub async fn check(&self) -> Result<()> {
+        if self.fresh {
+            return Ok(());
+        }
         for (id, slot) in (0..).zip(&self.batches) {
-            self.images(id, slot).await?;
+            let stored = self.stored(id, slot).await?;
+            unaltered(&self.path, &self.previous(id)?, id, slot, &stored)?;
         }
         Ok(())
     }
 
-    async fn images(&self, id: u64, slot: &Slot) -> Result<Kept> {
+    /// The digest that a batch's own goes on from.
+    fn previous(&self, id: u64) -> Result<Hash> {
+        Ok(match id.checked_sub(1) {
+            None => GENESIS,
+            Some(id) => self.slot(id)?.digest,
+        })
+    }
+
+    /// A batch's bytes, unchecked.
+    async fn stored(&self, id: u64, slot: &Slot) -> Result<Kept> {
         let mut connection = self.connection.lock().await;
         let row = sqlx::query("select before, after from batch where id = ?")
             .bind(id as i64)
@@ -187,14 +252,7 @@ impl PlanFile {
         };
         drop(connection);
         let image = |i| row.try_get(i).map_err(|e| altered(&self.path).because(e));
-        let (before, after): (Option<Vec<u8>>, Option<Vec<u8>>) = (image(0)?, image(1)?);
-        let previous = match id.checked_sub(1) {
-            None => GENESIS,
-            Some(id) => self.slot(id)?.digest,
-        };
-        let stored = Kept { before, after, from };
-        let digest = chain(&previous, id, (slot.table, slot.rows), &stored);
-        if digest == slot.digest { Ok(stored) } else { Err(altered(&self.path)) }
+        Ok(Kept { before: image(0)?, after: image(1)?, from })
     }
 
     fn slot(&self, id: u64) -> Result<&Slot> {

@@ -178,7 +178,7 @@ impl PlanWriter {
         })?;
         let file = PlanFile::open(&self.path).await?;
         self.finished = true;
-        Ok(file)
+        Ok(PlanFile { fresh: true, ..file })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::model::side::{Side, Which};
 use crate::model::summary::{GapBackup, GapReport};
 use crate::model::table::{Carrier, Column, TableName};
 use crate::mount::order::usable_splits;
-use crate::mount::{Mount, find_table};
+use crate::mount::{Mount, same_table};
 use crate::progress::Progress;
 use crate::source::{KeyRange, Scan, Source, Unfit};
 
@@ -45,7 +45,7 @@ pub async fn gaps(
     let parts = mount.parallelism();
     let backups = mount.backups().iter().map(|source| async {
         let tables = source.tables().await?;
-        match find_table(&tables, &table.backup.to_string()) {
+        match same_table(mount.tables(Which::Backup), &tables, &table.backup) {
             Some(table) => present(source.as_ref(), table, key, parts, progress).await,
             None => Ok(Runs::default()),
         }

@@ -209,6 +209,17 @@ pub fn find_table<'a>(tables: &'a [TableName], name: &str) -> Option<&'a TableNa
         .or_else(|| only(&|known| known.eq_ignore_ascii_case(name)))
 }
 
+/// The one of a backup's `tables` that is `wanted`, which is among `all` tables of several
+/// backups: found by its name, and by no other table's.
+pub fn same_table<'a>(
+    all: &[TableName],
+    tables: &'a [TableName],
+    wanted: &TableName,
+) -> Option<&'a TableName> {
+    let found = find_table(tables, &wanted.to_string())?;
+    (find_table(all, &found.to_string()) == Some(wanted)).then_some(found)
+}
+
 /// An error for a table that a side does not have, with the ones it has.
 pub fn no_table(which: Which, tables: &[TableName], name: &str) -> Error {
     let known: Vec<String> = tables.iter().map(TableName::to_string).collect();

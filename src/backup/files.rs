@@ -132,6 +132,7 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
                 Ok(open.with(&part.told))
             };
             let parts = parts.iter().map(open).collect::<Result<Vec<_>>>()?;
+            same_columns(&parts)?;
             return Parts::of(parts).ok_or_else(|| {
                 Error::damaged(format!("{} holds no file of {name}", table.path.display()))
             });
@@ -162,6 +163,34 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
     let text = TextFile { path: &table.path, root: folder, format, limits };
     let staged = stage(&text, &tempfile::env::temp_dir())?;
     Ok(ParquetTable::open_staged(name, &table.path, staged, limits)?.into())
+}
+
+/// Refuses a table whose files differ in their columns: which of them rows lack would hang on
+/// the order of the files.
+fn same_columns(parts: &[ParquetTable]) -> Result<()> {
+    let columns = |part: &ParquetTable| {
+        let plain = part.columns().map(|(name, _)| name.to_owned());
+        let mut names: Vec<String> =
+            plain.chain(part.nested().into_iter().map(str::to_owned)).collect();
+        names.sort();
+        names
+    };
+    let mut parts = parts.iter().filter(|part| part.rows() > 0);
+    let Some(first) = parts.next() else { return Ok(()) };
+    let wanted = columns(first);
+    let Some(other) = parts.find(|part| columns(part) != wanted) else { return Ok(()) };
+    let here = columns(other);
+    let differ = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter().filter(|name| !b.contains(name)).cloned().collect()
+    };
+    let names = [differ(&wanted, &here), differ(&here, &wanted)].concat();
+    Err(Error::failed(format!(
+        "{} and {} are files of one table, and differ in the columns {}",
+        first.file().path().display(),
+        other.file().path().display(),
+        names.join(", ")
+    ))
+    .hint("give the files of one kind by their own path"))
 }
 
 /// A backup of tables in files.
@@ -329,7 +358,9 @@ fn digest_of(files: &[TableFile]) -> Result<String> {
     } else {
         for table in files {
             for part in table.parts() {
-                take(&table.name.to_string(), table.open(&part)?)?;
+                // What the folders tell is content too.
+                let told = part.told.iter().map(|told| format!("{told:?}")).collect::<String>();
+                take(&format!("{}{told}", table.name), table.open(&part)?)?;
             }
         }
     }

@@ -41,7 +41,10 @@ pub fn table(folder: &Path) -> Result<Option<Candidate>> {
     let (mut parts, mut others) = (0, 0);
     for (path, kind) in entries(folder)? {
         let name = name_of(&path);
-        if name == "_delta_log" || (name == "metadata" && folder.join("data").is_dir()) {
+        if name == "_delta_log"
+            || name == ".hoodie"
+            || (name == "metadata" && folder.join("data").is_dir())
+        {
             return Err(Error::failed(format!(
                 "{} is a table whose log tells which of its files count, which is not read",
                 folder.display()

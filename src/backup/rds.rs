@@ -155,6 +155,15 @@ fn database(folder: &Path, name: &str, told: &[Told]) -> Result<Database> {
             }
         }
     }
+    let mut names: Vec<&TableName> = found.tables.iter().map(|table| &table.table).collect();
+    names.sort();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::failed(format!(
+            "the export has two tables that would be called {} here",
+            twice[0]
+        ))
+        .hint("give the folder of one of them"));
+    }
     for told in told.iter().filter(|told| told.status == COMPLETE) {
         if target(&told.target, name).is_some() && !seen.contains(&told.target.as_str()) {
             found.warnings.push(format!(

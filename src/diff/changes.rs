@@ -15,10 +15,10 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::diff::counts::DiffCounts;
 use crate::diff::exec::RowDiffExec;
-use crate::diff::loss::Loss;
+use crate::diff::loss::Lost;
 use crate::diff::node::RowDiff;
 use crate::diff::planner::RowDiffQueryPlanner;
-use crate::diff::spec::{DiffSpec, Emit};
+use crate::diff::spec::{DiffSpec, Emit, PairLoss};
 use crate::error::{Error, Result};
 use crate::model::filter::Filter;
 use crate::model::side::{Side, Which};
@@ -56,7 +56,7 @@ pub struct DiffRequest {
     /// What becomes of rows of the backup with values that live's columns can't hold.
     pub unfit: Unfit,
     /// What the backup has lost, by its columns: a difference that this explains is none.
-    pub loss: Vec<(Column, Loss)>,
+    pub loss: Vec<Lost>,
 }
 
 impl DiffRequest {
@@ -84,16 +84,14 @@ impl DiffRequest {
             self.compare.clone(),
             self.carry.clone(),
         )?;
-        let lost = |pair: &Side<Column>| {
-            let same = |(column, _): &&(Column, Loss)| {
-                column.name == pair.backup.name && column.name == pair.live.name
-            };
-            self.loss.iter().find(same).map(|(_, loss)| *loss)
-        };
-        let loss = match self.loss.is_empty() {
-            true => Vec::new(),
-            false => spec.compare.iter().map(lost).collect(),
-        };
+        let pairs = self.loss.iter().flat_map(|lost| {
+            let name = &lost.column.name;
+            let same = spec.compare.iter().enumerate();
+            let same = same.filter(|(_, p)| p.backup.name == *name && p.live.name == *name);
+            let (loss, backup) = (lost.loss, lost.backup);
+            same.map(move |(pair, _)| PairLoss { pair, loss, backup })
+        });
+        let loss = pairs.collect();
         Ok(DiffSpec { emit: self.emit, limit: self.limit, unfit: self.unfit, loss, ..spec })
     }
 }

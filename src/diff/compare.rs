@@ -8,10 +8,10 @@ use arrow::datatypes::{
     TimestampMicrosecondType, UInt64Type,
 };
 
-use crate::diff::loss::Loss;
-use crate::diff::spec::DiffSpec;
+use crate::diff::spec::{DiffSpec, PairLoss};
 use crate::error::{Error, Result};
 use crate::model::change::differs;
+use crate::model::origin::FROM;
 use crate::model::side::Side;
 use crate::model::table::Carrier;
 use crate::model::value::{Cells, EXACT};
@@ -77,7 +77,7 @@ struct Slot {
 pub(crate) struct Comparator {
     slots: Vec<Slot>,
     width: usize,
-    loss: Vec<Option<Loss>>,
+    loss: Vec<PairLoss>,
 }
 
 impl Comparator {
@@ -139,7 +139,7 @@ impl Comparator {
     }
 
     /// Takes back the differences that a loss of the backup explains, and tells `lost` of each
-    /// by its column.
+    /// by its place in [`DiffSpec::loss`].
     pub(crate) fn forgive(
         &self,
         (backup, live): (&RecordBatch, &RecordBatch),
@@ -147,12 +147,14 @@ impl Comparator {
         found: &mut Differences,
         mut lost: impl FnMut(usize),
     ) -> Result<()> {
-        let losses = self.loss.iter().enumerate();
-        let losses: Vec<(usize, Loss)> =
-            losses.filter_map(|(i, loss)| Some((i, (*loss)?))).collect();
-        if losses.is_empty() || !found.any() {
+        if self.loss.is_empty() || !found.any() {
             return Ok(());
         }
+        let from = backup.column_by_name(FROM).map(|from| from.as_primitive::<Int64Type>());
+        let of = |loss: &PairLoss, row: usize| match loss.backup {
+            None => true,
+            Some(number) => from.is_some_and(|from| from.value(row) == i64::from(number)),
+        };
         let cells = Side {
             backup: Cells::new(backup, self.names(|s| (&s.name.backup, s.carrier.backup)), EXACT)?,
             live: Cells::new(live, self.names(|s| (&s.name.live, s.carrier.live)), EXACT)?,
@@ -160,15 +162,17 @@ impl Comparator {
         let mut first = 0;
         for run in runs {
             for k in (0..run.len).filter(|k| found.dirty[first + k]).collect::<Vec<_>>() {
-                for (column, loss) in &losses {
-                    if differs(found.mask(first + k), *column)
-                        && loss.explains(
-                            cells.backup.get(run.backup + k, *column)?,
-                            cells.live.get(run.live + k, *column)?,
+                for (index, lossy) in self.loss.iter().enumerate() {
+                    let (b, l) = (run.backup + k, run.live + k);
+                    if differs(found.mask(first + k), lossy.pair)
+                        && of(lossy, b)
+                        && lossy.loss.explains(
+                            cells.backup.get(b, lossy.pair)?,
+                            cells.live.get(l, lossy.pair)?,
                         )
                     {
-                        found.clear(first + k, *column);
-                        lost(*column);
+                        found.clear(first + k, lossy.pair);
+                        lost(index);
                     }
                 }
             }

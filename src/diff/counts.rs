@@ -36,8 +36,8 @@ pub struct DiffCounts {
     pub unfit_values: Vec<(String, u64)>,
     /// For each compared pair of columns the rows in which it differs.
     pub columns: Vec<u64>,
-    /// For each compared pair of columns the rows in which the backup's loss explains the
-    /// difference, which is in no other count.
+    /// For each of [`DiffSpec::loss`] the rows in whose column it explains the difference, which
+    /// is then none.
     pub lost: Vec<u64>,
 }
 
@@ -59,7 +59,7 @@ fn column_metric(index: usize) -> String {
 }
 
 fn lost_metric(index: usize) -> String {
-    format!("column_{index}_lost")
+    format!("loss_{index}")
 }
 
 fn unfit_metric(column: &str) -> String {
@@ -90,7 +90,7 @@ impl DiffCounts {
             unfit: sum(UNFIT),
             unfit_values,
             columns: (0..spec.compare.len()).map(|i| sum(&column_metric(i))).collect(),
-            lost: (0..spec.compare.len()).map(|i| sum(&lost_metric(i))).collect(),
+            lost: (0..spec.loss.len()).map(|i| sum(&lost_metric(i))).collect(),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Counters {
             unfit: counter(UNFIT),
             unfit_values: read.into_iter().map(unfit).collect(),
             columns: (0..spec.compare.len()).map(column).collect(),
-            lost: (0..spec.compare.len()).map(lost).collect(),
+            lost: (0..spec.loss.len()).map(lost).collect(),
         }
     }
 }

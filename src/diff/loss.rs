@@ -2,8 +2,8 @@
 //! long texts, NULLs. Files of other programs have such habits; a difference that is nothing but
 //! the loss is no change of the row.
 //!
-//! A loss is told by the pairs that differ: enough of them must differ just so, and none of
-//! the backup's values may show that it could hold more.
+//! A loss is told by pairs: enough of them must differ just so, and none, the equal ones
+//! included, may show that the backup could hold more.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::fit::moment::{Moment, parse};
+use crate::model::table::Column;
 use crate::model::value::ValueRef;
 
 /// Fewer pairs than these are chance.
@@ -87,8 +88,19 @@ fn text(value: ValueRef<'_>) -> Option<&str> {
     }
 }
 
-/// What the differing pairs of one column show.
-#[derive(Clone, Debug, Default)]
+/// A column of which a backup has lost something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lost {
+    /// The column.
+    pub column: Column,
+    /// What is lost.
+    pub loss: Loss,
+    /// Which of several backups has lost it; `None` where there is one.
+    pub backup: Option<u8>,
+}
+
+/// What the pairs of one column show.
+#[derive(Clone, Debug)]
 pub struct Evidence {
     /// Pairs that the loss of a moment's digits explains, by the digits that are left.
     digits: BTreeMap<u8, u64>,
@@ -96,13 +108,23 @@ pub struct Evidence {
     finer: [bool; 2],
     /// Pairs whose texts were cut, by their length, and those texts.
     cut: BTreeMap<u32, HashSet<Vec<u8>>>,
+    /// The lengths of the backup's texts.
+    shortest: usize,
     longest: usize,
     empty: u64,
     nulls: u64,
 }
 
+impl Default for Evidence {
+    fn default() -> Self {
+        let (digits, cut) = (BTreeMap::new(), BTreeMap::new());
+        let (shortest, longest) = (usize::MAX, 0);
+        Self { digits, finer: [false; 2], cut, shortest, longest, empty: 0, nulls: 0 }
+    }
+}
+
 impl Evidence {
-    /// Takes in a pair that differs.
+    /// Takes in a pair, be it equal or not: an equal one may show what the backup can hold.
     pub fn add(&mut self, backup: ValueRef<'_>, live: ValueRef<'_>) {
         self.nulls += u64::from(backup.is_null());
         self.empty += u64::from(Loss::Empty.explains(backup, live));
@@ -116,6 +138,7 @@ impl Evidence {
             }
         } else if let Some(text) = text(backup) {
             let length = text.chars().count();
+            self.shortest = self.shortest.min(length);
             self.longest = self.longest.max(length);
             if length >= SHORTEST && Loss::Cut(length as u32).explains(backup, live) {
                 let known = self.cut.entry(length as u32).or_default();
@@ -135,9 +158,9 @@ impl Evidence {
         if enough(3) && !self.finer[0] {
             return Some(Loss::Digits(3));
         }
-        let (length, texts) = self.cut.last_key_value().unzip();
-        if let (Some(length), Some(texts)) = (length, texts)
+        if let Some((length, texts)) = self.cut.last_key_value()
             && *length as usize == self.longest
+            && self.shortest < self.longest
             && texts.len() as u64 >= PAIRS
         {
             return Some(Loss::Cut(*length));
@@ -167,7 +190,7 @@ mod tests {
         });
         assert_eq!(verdict(&millis), Some(Loss::Digits(3)));
         assert_eq!(verdict(&millis[..2]), None, "two may be chance");
-        let finer = [&millis[..], &[(ValueRef::Stamp(5), ValueRef::Stamp(8))]].concat();
+        let finer = [&millis[..], &[(ValueRef::Stamp(5), ValueRef::Stamp(5))]].concat();
         assert_eq!(verdict(&finer), None, "the backup holds microseconds");
         let edited = [&millis[..], &[(ValueRef::Stamp(5_000_000), ValueRef::Stamp(77))]].concat();
         assert_eq!(verdict(&edited), Some(Loss::Digits(3)), "a change beside it");
@@ -186,13 +209,16 @@ mod tests {
             ["first text of some length", "other text of some length", "third text of some length"];
         let cut: Vec<String> = long.iter().map(|t| t[..20].to_owned()).collect();
         let pairs: Vec<_> = cut.iter().zip(long).map(|(b, l)| (text(b), text(l))).collect();
+        assert_eq!(verdict(&pairs), None, "numbers of one width that somebody appended to");
+        let pairs = [&pairs[..], &[(text("short"), text("short"))]].concat();
         assert_eq!(verdict(&pairs), Some(Loss::Cut(20)));
-        let longer =
-            [&pairs[..], &[(text("a text of the backup that is longer"), text("x"))]].concat();
+        let long = text("a text of the backup that is longer");
+        let longer = [&pairs[..], &[(long, long)]].concat();
         assert_eq!(verdict(&longer), None, "the backup holds longer ones");
         // A state that got a longer name is an edit.
         assert_eq!(verdict(&[(text("open"), text("opened")); 9]), None);
         let same = [(text("subscription open"), text("subscription opened")); 9];
+        let same = [&same[..], &[(text("x"), text("x"))]].concat();
         assert_eq!(verdict(&same), None, "one text over and over");
     }
 
@@ -200,7 +226,7 @@ mod tests {
     fn empty_texts_where_live_has_null_are_a_loss_unless_the_backup_has_null() {
         let pairs = [(text(""), ValueRef::Null); 3];
         assert_eq!(verdict(&pairs), Some(Loss::Empty));
-        let both = [&pairs[..], &[(ValueRef::Null, text("x"))]].concat();
+        let both = [&pairs[..], &[(ValueRef::Null, ValueRef::Null)]].concat();
         assert_eq!(verdict(&both), None);
         assert!(!Loss::Empty.explains(ValueRef::Null, text("")));
     }

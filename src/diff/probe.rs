@@ -1,5 +1,5 @@
 //! Looking for losses before anything is compared or planned: some of live's rows beside the
-//! backup's rows with their keys.
+//! backup's rows with their keys, each backup by itself.
 
 use std::collections::HashMap;
 
@@ -7,71 +7,123 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use futures::TryStreamExt;
 
-use crate::diff::loss::{Evidence, Loss};
+use crate::diff::loss::{Evidence, Lost};
 use crate::diff::pair::TablePair;
 use crate::error::Result;
 use crate::model::side::Which;
-use crate::model::table::{Carrier, Column, scan_schema};
+use crate::model::table::{Carrier, Column, TableName, scan_schema};
 use crate::model::value::{Cells, collated};
-use crate::mount::Mount;
-use crate::source::{KeyRange, Scan, Unfit};
+use crate::mount::order::usable_splits;
+use crate::mount::{Mount, same_table};
+use crate::source::{KeyRange, Scan, Source, Unfit};
 
-/// How many of live's rows are looked at.
+/// How many of live's rows are looked at, and in how many places.
 const ROWS: usize = 2048;
+const PLACES: usize = 4;
 
-/// The columns of a table of which the backup has lost something, among those that both sides have.
-/// Nothing is read of a backup that keeps values as they were.
-pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<(Column, Loss)>> {
+/// The columns of a table of which a backup has lost something, among those that both sides have.
+/// Nothing is read where all backups keep values as they were.
+pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
     let key = pair.key_columns();
-    let (live, backup) = (mount.source(Which::Live), mount.source(Which::Backup));
     let may_lose = |c: &&Column| {
         let carrier = matches!(c.carrier, Carrier::Text | Carrier::Stamp | Carrier::Instant);
         carrier && !c.generated && key.iter().all(|k| k.name != c.name)
     };
     let columns: Vec<Column> = pair.common().filter(may_lose).cloned().collect();
-    if backup.keeps_values() || columns.is_empty() {
+    let backups = mount.backups();
+    if columns.is_empty() || backups.iter().all(|backup| backup.keeps_values()) {
         return Ok(Vec::new());
     }
-    let survey = live.survey(&pair.table.live, &key, 1).await?;
-    if !survey.ordered {
-        return Ok(Vec::new());
-    }
+    let live = mount.source(Which::Live).as_ref();
     let read: Vec<Column> = key.iter().chain(&columns).cloned().collect();
-    let mut rows = live.scan(Scan {
-        table: pair.table.live.clone(),
-        columns: read.clone(),
-        key: key.clone(),
-        range: KeyRange::default(),
-        filter: None,
-        unfit: Unfit::Refuse,
-    })?;
-    let (mut batches, mut count) = (Vec::new(), 0);
-    while count < ROWS
-        && let Some(batch) = rows.try_next().await?
-    {
-        let batch = batch.slice(0, batch.num_rows().min(ROWS - count));
-        count += batch.num_rows();
-        batches.push(batch);
-    }
-    drop(rows);
-    let ours = concat_batches(&scan_schema(&read), &batches)?;
+    let ours = sample(live, &pair.table.live, &key, &read).await?;
     let keys = ours.project(&(0..key.len()).collect::<Vec<_>>())?;
-    let theirs = match backup.fetch(&pair.table.backup, &read, &key, &keys).await {
-        Ok(rows) => rows,
-        // What live can't hold is told elsewhere.
-        Err(e) if e.is_unfit() => return Ok(Vec::new()),
-        Err(e) => return Err(e),
-    };
-    told(&key, &columns, &ours, &theirs)
+    let mut lost = Vec::new();
+    for (number, backup) in (0..).zip(backups) {
+        if backup.keeps_values() {
+            continue;
+        }
+        let tables = backup.tables().await?;
+        let all = mount.tables(Which::Backup);
+        let Some(table) = same_table(all, &tables, &pair.table.backup) else { continue };
+        let theirs = fetched(backup.as_ref(), table, &read, &key, &keys).await?;
+        let number = (backups.len() > 1).then_some(number);
+        let seen = evidence(&key, &columns, &ours, &theirs)?;
+        let told = columns.iter().zip(&seen).filter_map(|(column, seen)| {
+            Some(Lost { column: column.clone(), loss: seen.verdict()?, backup: number })
+        });
+        lost.extend(told);
+    }
+    Ok(lost)
 }
 
-/// The losses that these rows of both sides show.
-fn told(
+/// Some of live's rows, from several places of the key where it has an order.
+async fn sample(
+    live: &dyn Source,
+    table: &TableName,
+    key: &[Column],
+    read: &[Column],
+) -> Result<RecordBatch> {
+    let survey = live.survey(table, key, PLACES).await?;
+    let ranges = match survey.ordered {
+        true => KeyRange::between(&usable_splits(&key[0], survey.splits)),
+        false => vec![KeyRange::default()],
+    };
+    let share = ROWS.div_ceil(ranges.len());
+    let mut batches = Vec::new();
+    for range in ranges {
+        let mut rows = live.scan(Scan {
+            table: table.clone(),
+            columns: read.to_vec(),
+            key: if survey.ordered { key.to_vec() } else { Vec::new() },
+            range,
+            filter: None,
+            unfit: Unfit::Refuse,
+        })?;
+        let mut count = 0;
+        while count < share
+            && let Some(batch) = rows.try_next().await?
+        {
+            let batch = batch.slice(0, batch.num_rows().min(share - count));
+            count += batch.num_rows();
+            batches.push(batch);
+        }
+    }
+    Ok(concat_batches(&scan_schema(read), &batches)?)
+}
+
+/// The backup's rows of these keys; one that live can't hold is told elsewhere, and left out.
+async fn fetched(
+    backup: &dyn Source,
+    table: &TableName,
+    read: &[Column],
+    key: &[Column],
+    keys: &RecordBatch,
+) -> Result<RecordBatch> {
+    let mut found = Vec::new();
+    let mut parts = vec![(0, keys.num_rows())];
+    while let Some((first, count)) = parts.pop() {
+        match backup.fetch(table, read, key, &keys.slice(first, count)).await {
+            Ok(rows) => found.push(rows),
+            // Where every row is unfit, the look ends at some of them.
+            Err(e) if e.is_unfit() && count > 64 => {
+                parts.push((first + count / 2, count - count / 2));
+                parts.push((first, count / 2));
+            }
+            Err(e) if e.is_unfit() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(concat_batches(&scan_schema(read), &found)?)
+}
+
+/// What the rows of both sides show of each column.
+fn evidence(
     key: &[Column],
     columns: &[Column],
     live: &RecordBatch,
     backup: &RecordBatch,
-) -> Result<Vec<(Column, Loss)>> {
+) -> Result<Vec<Evidence>> {
     let keys = Cells::of(backup, key)?;
     let mut places = HashMap::new();
     for row in 0..backup.num_rows() {
@@ -88,12 +140,8 @@ fn told(
         let Some(there) = places.get(&tuple) else { continue };
         for (index, evidence) in evidence.iter_mut().enumerate() {
             let column = key.len() + index;
-            let (b, l) = (backup_cells.get(*there, column)?, live_cells.get(row, column)?);
-            if b != l {
-                evidence.add(b, l);
-            }
+            evidence.add(backup_cells.get(*there, column)?, live_cells.get(row, column)?);
         }
     }
-    let told = columns.iter().zip(&evidence);
-    Ok(told.filter_map(|(column, seen)| Some((column.clone(), seen.verdict()?))).collect())
+    Ok(evidence)
 }

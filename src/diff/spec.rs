@@ -41,6 +41,17 @@ impl Emit {
     }
 }
 
+/// What a backup has lost of one compared pair of columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PairLoss {
+    /// The pair.
+    pub pair: usize,
+    /// What is lost.
+    pub loss: Loss,
+    /// Which of several backups has lost it; `None` where there is one.
+    pub backup: Option<u8>,
+}
+
 /// The description of one table's row diff.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DiffSpec {
@@ -58,8 +69,7 @@ pub struct DiffSpec {
     /// At most so many changes of each kind are emitted for each range; all are counted.
     pub limit: Option<u64>,
     /// What the backup has lost of the compared columns: a difference that this explains is none.
-    /// Empty, or an entry a pair.
-    pub loss: Vec<Option<Loss>>,
+    pub loss: Vec<PairLoss>,
     /// What becomes of rows of the backup with values that live's columns can't hold: an error,
     /// or they are counted and left out, and what stands in their place in live with them.
     pub unfit: Unfit,

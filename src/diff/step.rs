@@ -120,7 +120,7 @@ impl Merger {
             .collect();
         let sides = (&backup.batch, &live.batch);
         let mut found = self.comparator.compare(sides.0, sides.1, &runs)?;
-        let lost = |column: usize| self.counters.lost[column].add(1);
+        let lost = |index: usize| self.counters.lost[index].add(1);
         self.comparator.forgive(sides, &runs, &mut found, lost)?;
         Ok(Some(found))
     }

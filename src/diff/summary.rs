@@ -8,7 +8,6 @@ use arrow::array::RecordBatch;
 
 use crate::diff::changes::{Changes, diff};
 use crate::diff::counts::DiffCounts;
-use crate::diff::loss::{Evidence, Loss};
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
 use crate::diff::rows::ChangeRows;
@@ -18,7 +17,6 @@ use crate::model::change::Change;
 use crate::model::origin::Origin;
 use crate::model::side::Which;
 use crate::model::summary::{ColumnDiff, FromBackup, Lossy, NotCompared, TableDiff};
-use crate::model::table::Column;
 use crate::model::value::ValueRef;
 use crate::mount::Mount;
 use crate::progress::Progress;
@@ -32,9 +30,6 @@ const LISTED: usize = 5;
 const CHARS: usize = 60;
 
 /// Compares a table and sums it up. Only a sample of the changed rows is gathered.
-///
-/// What the backup has lost of a column is looked for in some rows first; where only the
-/// whole table shows it, the table is compared once more.
 pub async fn summarise(
     mount: &Mount,
     pair: &TablePair,
@@ -49,20 +44,12 @@ pub async fn summarise(
     request.unfit = Unfit::Mark;
     request.ordered = false;
     request.loss = losses(mount, pair).await?;
-    loop {
-        let mut changes: Changes = diff(mount, &request, Arc::clone(&progress)).await?;
-        let mut summary = Summary::new(Arc::clone(changes.spec()), mount.origins());
-        while let Some(batch) = changes.next().await? {
-            summary.add(&batch)?;
-        }
-        let known = request.loss.len();
-        if !mount.source(Which::Backup).keeps_values() {
-            request.loss.extend(summary.losses());
-        }
-        if request.loss.len() == known {
-            return Ok(summary.finish(pair, &changes.counts()));
-        }
+    let mut changes: Changes = diff(mount, &request, progress).await?;
+    let mut summary = Summary::new(Arc::clone(changes.spec()), mount.origins());
+    while let Some(batch) = changes.next().await? {
+        summary.add(&batch)?;
     }
+    Ok(summary.finish(pair, &changes.counts()))
 }
 
 /// Gathers a table's summary from change batches.
@@ -72,7 +59,6 @@ pub struct Summary {
     seen: DiffCounts,
     sampled: u64,
     from: Vec<FromBackup>,
-    evidence: Vec<Evidence>,
     common: Vec<HashMap<(String, String), u64>>,
 }
 
@@ -87,9 +73,7 @@ impl Summary {
         let from = if origins.len() > 1 { origins.iter().map(from).collect() } else { Vec::new() };
         let columns = spec.compare.len();
         let seen = DiffCounts { columns: vec![0; columns], ..DiffCounts::default() };
-        let (evidence, common) =
-            (vec![Evidence::default(); columns], vec![HashMap::new(); columns]);
-        Self { spec, seen, sampled: 0, from, evidence, common }
+        Self { spec, seen, sampled: 0, from, common: vec![HashMap::new(); columns] }
     }
 
     /// Counts the rows of a batch and samples them.
@@ -118,9 +102,6 @@ impl Summary {
                                 index.map(|index| rows.value(row, which, index)).transpose()
                             };
                             let (backup, live) = (value(Which::Backup)?, value(Which::Live)?);
-                            if let (Some(backup), Some(live)) = (backup, live) {
-                                self.evidence[column].add(backup, live);
-                            }
                             let text = |value: Option<ValueRef<'_>>| value.map(display);
                             let change =
                                 (text(backup).unwrap_or_default(), text(live).unwrap_or_default());
@@ -131,18 +112,6 @@ impl Summary {
             }
         }
         Ok(())
-    }
-
-    /// What the backup has lost, by the pairs that were added.
-    fn losses(&self) -> Vec<(Column, Loss)> {
-        let seen = self.spec.compare.iter().zip(&self.evidence);
-        let same = seen.filter(|(pair, _)| pair.backup.name == pair.live.name);
-        let lost = same.filter_map(|(pair, seen)| Some((pair.live.clone(), seen.verdict()?)));
-        let known = |column: &Column| {
-            let index = self.spec.compare.iter().position(|pair| pair.live.name == column.name);
-            index.is_some_and(|index| self.spec.loss.get(index).is_some_and(Option::is_some))
-        };
-        lost.filter(|(column, _)| !known(column)).collect()
     }
 
     /// What was added, as counts: the changes of a selection that was filtered on the way.
@@ -183,11 +152,14 @@ impl Summary {
     }
 }
 
-/// What the backup has lost of which compared columns, and how many rows differ in nothing else.
+/// What the backup has lost of which compared columns, and how many differences that explains.
 pub fn lossy(spec: &DiffSpec, counts: &DiffCounts) -> Vec<Lossy> {
-    let losses = spec.compare.iter().zip(&spec.loss).zip(&counts.lost);
-    let lossy = losses.filter_map(|((pair, loss), rows)| {
-        Some(Lossy { column: pair.live.name.clone(), how: (*loss)?.to_string(), rows: *rows })
+    let losses = spec.loss.iter().zip(&counts.lost);
+    let lossy = losses.map(|(lost, rows)| Lossy {
+        column: spec.compare[lost.pair].live.name.clone(),
+        how: lost.loss.to_string(),
+        backup: lost.backup,
+        rows: *rows,
     });
     lossy.collect()
 }

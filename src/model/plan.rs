@@ -64,7 +64,7 @@ impl TablePlan {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// A stable word: `untouched`, `not_in_backup`, `backup_null`, `live_null`,
-    /// `ambiguous_key`, `unkeyable`, `already_equal`, `recreated`, `reissued_key`.
+    /// `ambiguous_key`, `unkeyable`, `already_equal`, `recreated`, `reissued_key`, `lossy`.
     pub reason: String,
     /// How many rows.
     pub rows: u64,

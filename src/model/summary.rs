@@ -81,7 +81,10 @@ pub struct Lossy {
     pub column: String,
     /// What is lost, in words: `moments cut to milliseconds`.
     pub how: String,
-    /// Rows whose difference in this column is nothing else: they count as the same in it.
+    /// Which of several backups has lost it, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<u8>,
+    /// Rows whose difference in this column is nothing else: in it they count as the same.
     pub rows: u64,
 }
 

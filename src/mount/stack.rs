@@ -32,22 +32,24 @@ use crate::model::origin::{FROM, Identity, Origin, from_column};
 use crate::model::side::Which;
 use crate::model::table::{Column, TableName, TableSchema, scan_schema};
 use crate::model::value::{Cells, collated, hex};
-use crate::mount::find_table;
 use crate::mount::keys::KeyMaker;
 use crate::mount::order::{ASCENDING, key_order};
 use crate::mount::scan::{Misfits, ScanSpec, SourceScanExec};
+use crate::mount::{find_table, same_table};
 use crate::source::{Scan, Source, Survey};
 
 /// The most backups that are read as one: a plan notes a row's backup in a byte.
 pub const MOST: usize = 255;
 
-/// Rows of a merged batch.
-const BATCH_ROWS: usize = 4096;
+/// Rows of a merged batch; few in tests, so that keys stand on both sides of a border.
+const BATCH_ROWS: usize = if cfg!(test) { 4 } else { 4096 };
 
 /// Several backups.
 #[derive(Clone, Debug)]
 pub struct Stack {
     layers: Arc<[Layer]>,
+    /// The tables of all of them.
+    tables: Arc<[TableName]>,
     origin: Origin,
     runtime: Arc<RuntimeEnv>,
     /// Which backups give a table in the order of a key.
@@ -87,15 +89,21 @@ impl Stack {
             let tables = source.tables().await?;
             layers.push(Layer { source, tables });
         }
+        let mut tables: Vec<TableName> = Vec::new();
+        for table in layers.iter().flat_map(|layer: &Layer| &layer.tables) {
+            if find_table(&tables, &table.to_string()).is_none() {
+                tables.push(table.clone());
+            }
+        }
+        tables.sort();
         let (ordered, notes) = (Arc::default(), Arc::default());
-        Ok(Self { layers: layers.into(), origin, runtime, ordered, notes })
+        Ok(Self { layers: layers.into(), tables: tables.into(), origin, runtime, ordered, notes })
     }
 
     /// The backups that have this table, the first first.
     fn holders(&self, table: &TableName) -> Result<Vec<Holder>> {
-        let name = table.to_string();
         let holds = |(number, layer): (usize, &Layer)| {
-            let table = find_table(&layer.tables, &name)?.clone();
+            let table = same_table(&self.tables, &layer.tables, table)?.clone();
             Some(Holder { number, source: Arc::clone(&layer.source), table })
         };
         let holders: Vec<Holder> = self.layers.iter().enumerate().filter_map(holds).collect();
@@ -299,14 +307,7 @@ impl Source for Stack {
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
-        let mut tables: Vec<TableName> = Vec::new();
-        for table in self.layers.iter().flat_map(|layer| &layer.tables) {
-            if find_table(&tables, &table.to_string()).is_none() {
-                tables.push(table.clone());
-            }
-        }
-        tables.sort();
-        Ok(tables)
+        Ok(self.tables.to_vec())
     }
 
     /// The columns that every backup with the table has, as the first describes them.

@@ -1,11 +1,11 @@
 //! What a plan says besides its rows: what the engine does on its own, and what was
 //! assumed.
 
-use crate::diff::loss::Loss;
+use crate::diff::loss::Lost;
 use crate::error::{Error, Result};
 use crate::model::plan::Op;
 use crate::model::table::{
-    Affinity, Automatic, Column, ForeignAction, TableName, TableSchema, TriggerEvent,
+    Affinity, Automatic, ForeignAction, TableName, TableSchema, TriggerEvent,
 };
 
 /// Integer keys from here on leave an AUTOINCREMENT counter little room.
@@ -137,21 +137,27 @@ pub fn cascades(
             && reference.parent_columns.iter().any(|c| written.contains(c))
     })
 }
-/// What is said of columns that are written back though the backup has lost something of them.
+
+/// What is said of columns that are written back though a backup has lost something of them; `from`
+/// are the backups that rows come from, where there are several.
 ///
 /// # Errors
 /// `Refused` for a column that `lossy` does not name: its values are not what they were.
 pub fn refuse_lost(
     table: &TableName,
-    lost: &[(Column, Loss)],
+    lost: &[Lost],
     lossy: &[String],
+    from: &[u8],
 ) -> Result<Vec<String>> {
-    let named = |column: &Column| lossy.iter().any(|name| name.eq_ignore_ascii_case(&column.name));
-    let unnamed: Vec<&(Column, Loss)> = lost.iter().filter(|(column, _)| !named(column)).collect();
+    let named = |lost: &Lost| lossy.iter().any(|n| n.eq_ignore_ascii_case(&lost.column.name));
+    let here = |lost: &&Lost| lost.backup.is_none_or(|number| from.contains(&number));
+    let here: Vec<&Lost> = lost.iter().filter(here).collect();
+    let unnamed: Vec<&&Lost> = here.iter().filter(|lost| !named(lost)).collect();
     if !unnamed.is_empty() {
-        let words = unnamed.iter().map(|(column, loss)| format!("{}: {loss}", column.name));
+        let words = unnamed.iter().map(|lost| format!("{}: {}", lost.column.name, lost.loss));
         let words: Vec<String> = words.collect();
-        let names: Vec<&str> = unnamed.iter().map(|(column, _)| column.name.as_str()).collect();
+        let mut names: Vec<&str> = unnamed.iter().map(|lost| lost.column.name.as_str()).collect();
+        names.dedup();
         return Err(Error::refused(format!(
             "the backup does not hold {table}'s values as they were ({})",
             words.join("; ")
@@ -159,8 +165,9 @@ pub fn refuse_lost(
         .hint("take a backup that has them whole, where there is one: --backup ..")
         .hint(format!("write what this one has: --lossy {}", names.join(","))));
     }
-    let words = |(column, loss): &(Column, Loss)| {
+    let words = |lost: &&Lost| {
+        let Lost { column, loss, .. } = lost;
         format!("{}: {loss} in the backup, written as they are there", column.name)
     };
-    Ok(lost.iter().map(words).collect())
+    Ok(here.iter().map(words).collect())
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
-use arrow::datatypes::UInt8Type;
+use arrow::datatypes::{Int64Type, UInt8Type};
 
-use crate::diff::loss::Loss;
+use crate::diff::loss::Lost;
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
 use crate::diff::summary::unfit_values;
@@ -107,10 +107,12 @@ pub async fn plan_patch(
     let from = from.into_iter().chain(mount.from_column()).collect();
     request.carry = Side { backup: from, live: seen.clone() };
     request.unfit = Unfit::Mark;
-    request.loss = losses(mount, pair).await?;
-    let given =
-        |(column, _): &&(Column, Loss)| targets.iter().any(|t| t.backup.name == column.name);
-    let lost: Vec<(Column, Loss)> = request.loss.iter().filter(given).cloned().collect();
+    let losses = losses(mount, pair).await?;
+    let given = |lost: &&Lost| targets.iter().any(|t| t.backup.name == lost.column.name);
+    let lost: Vec<Lost> = losses.iter().filter(given).cloned().collect();
+    // Of what is set itself each row is judged.
+    let set = |lost: &Lost| targets.iter().any(|t| t.live.name == lost.column.name);
+    request.loss = losses.into_iter().filter(|lost| !set(lost)).collect();
     request.emit = Emit { changed: true, extra: true, ..Emit::NONE };
     let named = pair.key.origin == KeyOrigin::Named;
     if !named {
@@ -122,7 +124,7 @@ pub async fn plan_patch(
     let before: Vec<Column> = key.iter().chain(&seen).cloned().collect();
     let after: Vec<Column> =
         key.iter().cloned().chain(targets.iter().map(|t| t.live.clone())).collect();
-    let judge = Judge { targets: &targets, options, created };
+    let judge = Judge { targets: &targets, options, created, lost: &lost };
     let mut batches = Batches::new(draft.next_table(), draft.batch_size(), draft.next_batch());
     let mut skipped: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut rows, mut unevaluated, mut told) = (0u64, 0u64, Vec::new());
@@ -152,9 +154,6 @@ pub async fn plan_patch(
         if chosen.is_empty() {
             continue;
         }
-        if rows == 0 {
-            told = notes::refuse_lost(&pair.table.live, &lost, &options.lossy)?;
-        }
         rows += chosen.len() as u64;
         let indices = UInt32Array::from_iter_values(chosen.iter().map(|(row, _)| *row));
         let seen_before: Vec<Picked> = before.iter().map(|c| Picked::own(Which::Live, c)).collect();
@@ -162,6 +161,11 @@ pub async fn plan_patch(
         let after = after_image(&batch, &chosen, &key, &targets)?;
         let from =
             origins(&take_record_batch(&batch, &indices)?, &side_field(Which::Backup, FROM))?;
+        for note in notes::refuse_lost(&pair.table.live, &lost, &options.lossy, &from)? {
+            if !told.contains(&note) {
+                told.push(note);
+            }
+        }
         draft.add(batches.push(Some(before), Some(after), &from)?).await?;
     }
     let (last, _) = batches.finish()?;
@@ -276,6 +280,8 @@ struct Judge<'a> {
     targets: &'a [Target],
     options: &'a PatchOptions,
     created: Option<usize>,
+    /// What the backups have lost of the targets.
+    lost: &'a [Lost],
 }
 
 impl Judge<'_> {
@@ -301,12 +307,15 @@ impl Judge<'_> {
         let live = self.targets.iter().zip(&names);
         let live = live.map(|(t, (_, l))| (l.as_str(), t.live.name.as_str(), t.live.carrier));
         let live = Cells::new(changes, live, &side_field(Which::Live, EXACT))?;
+        let from = changes.column_by_name(&side_field(Which::Backup, FROM));
+        let from = from.map(|from| from.as_primitive::<Int64Type>());
         (0..changes.num_rows())
             .map(|row| {
                 if kinds.value(row) != Change::Changed as u8 {
                     return Ok(Verdict::Skip("not_in_backup"));
                 }
-                self.row(masks.value(row), row, &backup, &live)
+                let from = from.map(|from| from.value(row));
+                self.row(masks.value(row), (row, from), &backup, &live)
             })
             .collect()
     }
@@ -314,7 +323,7 @@ impl Judge<'_> {
     fn row(
         &self,
         mask: &[u8],
-        row: usize,
+        (row, from): (usize, Option<i64>),
         backup: &Cells<'_>,
         live: &Cells<'_>,
     ) -> Result<Verdict> {
@@ -327,15 +336,23 @@ impl Judge<'_> {
             if !differs(mask, target.differs) {
                 continue;
             }
+            let (old, new) = (backup.get(row, index)?, live.get(row, index)?);
+            let lost = self.lost.iter().any(|lost| {
+                lost.column.name == target.live.name
+                    && target.backup.name == target.live.name
+                    && lost.backup.is_none_or(|number| from == Some(number.into()))
+                    && lost.loss.explains(old, new)
+            });
+            if lost {
+                reason = "lossy";
+                continue;
+            }
             let untouched = target.touched.is_some_and(|t| !differs(mask, t));
             if untouched && !self.options.include_untouched {
                 reason = "untouched";
-            } else if backup.get(row, index)?.is_null() && !self.options.allow_null {
+            } else if old.is_null() && !self.options.allow_null {
                 reason = "backup_null";
-            } else if target.touched.is_some()
-                && live.get(row, index)?.is_null()
-                && !self.options.include_null
-            {
+            } else if target.touched.is_some() && new.is_null() && !self.options.include_null {
                 reason = "live_null";
             } else {
                 write |= 1 << index;

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::{Column, ForeignKey, TableName, TableSchema, scan_schema};
 use crate::model::value::collated;
-use crate::mount::Mount;
+use crate::mount::{Mount, same_table};
 use crate::plan::checks::{Planned, orphans};
 use crate::plan::draft::Draft;
 use crate::plan::lookup::Rows;
@@ -100,6 +100,7 @@ pub async fn plan_restore(
         let (Some(scope), Some(pair)) = (scopes.remove(&table), pairs.get(&table)) else {
             continue;
         };
+        refuse_narrowed(mount, pair).await?;
         let mut job = table::TableJob::new(mount, pair, &schemas, &mut planned, draft)?;
         if cyclic.contains(&table) {
             job.notes.push(
@@ -108,6 +109,33 @@ pub async fn plan_restore(
         }
         job.lossy.clone_from(&options.lossy);
         job.run(scope, options.limit, Arc::clone(&progress)).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a table of several backups of which some lack a column that another has, and live:
+/// what has it would come back without it.
+async fn refuse_narrowed(mount: &Mount, pair: &TablePair) -> Result<()> {
+    let backups = mount.backups();
+    for backup in backups.iter().filter(|_| backups.len() > 1) {
+        let tables = backup.tables().await?;
+        let all = mount.tables(Which::Backup);
+        let Some(table) = same_table(all, &tables, &pair.table.backup) else { continue };
+        let theirs = backup.schema(table).await?;
+        let live = pair.schema.live.columns.iter().filter(|c| !c.generated);
+        let dropped = live.filter(|c| {
+            theirs.column(&c.name).is_some() && pair.schema.backup.column(&c.name).is_none()
+        });
+        let dropped: Vec<&str> = dropped.map(|c| c.name.as_str()).collect();
+        if !dropped.is_empty() {
+            return Err(Error::refused(format!(
+                "{} has {} of {}, and another backup lacks it: rows would come back without it",
+                backup.origin().location,
+                dropped.join(", "),
+                pair.table.live
+            ))
+            .hint("restore from each backup in turn, the best first: one --backup at a time"));
+        }
     }
     Ok(())
 }

@@ -215,8 +215,10 @@ fn lossy(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> 
 
 /// What a loss means for the counts.
 pub fn lossy_words(lost: &Lossy) -> String {
-    let rows = plural(lost.rows, "row");
-    format!("{} in the backup: {rows} that differ in nothing else count as the same", lost.how)
+    let differences = plural(lost.rows, "difference");
+    let which =
+        lost.backup.map_or_else(String::new, |number| format!(" {}", u64::from(number) + 1));
+    format!("{} in the backup{which}: {differences} that it explains count as none", lost.how)
 }
 
 fn not_compared(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
@@ -269,7 +271,8 @@ fn next(out: &mut dyn Write, style: Style, tables: &[TableDiff], repeat: &str) -
         let compared = tables.iter().filter(|t| t.skipped.is_none()).count();
         let partial = tables
             .iter()
-            .any(|t| t.skipped.is_some() || !t.not_compared.is_empty() || t.unjudged() > 0);
+            .any(|t| t.skipped.is_some() || !t.not_compared.is_empty() || t.unjudged() > 0)
+            || tables.iter().any(|t| t.lossy.iter().any(|lost| lost.rows > 0));
         let extra: u64 = tables.iter().map(|t| t.extra).sum();
         let odd: u64 = tables.iter().map(|t| t.ambiguous).sum();
         let text = match (compared, partial, extra + odd) {

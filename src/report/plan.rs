@@ -167,6 +167,7 @@ pub fn reason_words(reason: &str) -> &str {
         "live_null" => "NULL in live (--include-null writes them)",
         "ambiguous_key" => "the key is not unique",
         "unkeyable" => "the key is NULL or can't be matched",
+        "lossy" => "differ in nothing but what the backup has lost",
         "already_equal" => "already as in the backup",
         "recreated" => "re-created live under another key",
         "unfit" => "with a value that live's type can't hold",

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::backup::dump::signs;
 use crate::backup::place::{archive, copy, crypt, is_tar, unwritable};
 use crate::backup::sqlite;
-use crate::backup::text::decompress::TextReader;
+use crate::backup::text::decompress::{TextReader, too_large};
 use crate::backup::text::stage::sink::private_file;
 use crate::backup::text::{Compression, Limits};
 use crate::error::{Error, Result};
@@ -46,7 +46,11 @@ impl Input {
         };
         let path = folder.join(table);
         let file = private_file(&path).map_err(|e| unwritable(&path, e))?;
-        copy(&mut reader, file, Path::new(STREAM), &path)?;
+        let most = limits.max_expanded_bytes;
+        copy(&mut (&mut reader).take(most.saturating_add(1)), file, Path::new(STREAM), &path)?;
+        if std::fs::metadata(&path).is_ok_and(|kept| kept.len() > most) {
+            return Err(too_large(Path::new(STREAM), limits.expanded_words()));
+        }
         let renamed = |from: &Path, name: String| {
             let to = folder.join(name);
             std::fs::rename(from, &to).map_err(|e| unwritable(&to, e))?;

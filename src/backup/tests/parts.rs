@@ -74,13 +74,14 @@ async fn partitions_tell_their_columns() {
         let survey = surveyed(&*source, "events", 2).await;
         assert_eq!((survey.rows, survey.ordered), (Some(6), false));
         let columns = [id(), day.clone(), shop.clone()];
-        let read = fetched(&*source, &columns, &[1, 2, 3, 6, 7]).await;
+        let read = fetched(&*source, &columns, &[1, 2, 3, 4, 6, 7]).await;
         let text = |text: &str| Value::Text(text.into());
         let row = |id, day, shop| vec![Value::Int(id), text(day), shop];
         let wanted = [
             row(1, "2024-03-14", text("1")),
             row(2, "2024-03-14", Value::Null),
             row(3, "2024-03-15", text("a/b")),
+            row(4, "2024-03-14", text("1")),
             row(6, "2024-03-15", text("a/b")),
         ];
         assert_eq!(read, wanted);
@@ -142,6 +143,10 @@ async fn w8_unfinished_and_strange_tables_of_parts_are_refused() {
     let e = error(&unfinished).await;
     assert_eq!(e.kind(), Kind::Damaged, "{e}");
     assert!(e.to_string().contains("has not ended"), "{e}");
+    let hudi = table("hudi");
+    fs::create_dir(hudi.join(".hoodie")).unwrap();
+    let e = error(&hudi).await;
+    assert!(e.to_string().contains("log tells which of its files count"), "{e}");
     let delta = table("delta");
     fs::create_dir(delta.join("_delta_log")).unwrap();
     let e = error(&delta).await;
@@ -160,7 +165,7 @@ async fn w8_unfinished_and_strange_tables_of_parts_are_refused() {
     let source = open(root.path()).await;
     assert_eq!(source.tables().await.unwrap(), [TableName::bare("fine")]);
     let warnings = &source.origin().warnings;
-    for name in ["unfinished", "delta", "mixed", "text"] {
+    for name in ["unfinished", "delta", "hudi", "mixed", "text"] {
         let start = format!("{name} is not read: ");
         assert!(warnings.iter().any(|line| line.starts_with(&start)), "{name} {warnings:?}");
     }
@@ -169,7 +174,7 @@ async fn w8_unfinished_and_strange_tables_of_parts_are_refused() {
     write_parquet(&fine.join("part-1.parquet"), vec![("id", ids)], 3);
     let source = open(&fine).await;
     let e = scan(&*source, "fine", &[name()], &[id()], KeyRange::default()).await.unwrap_err();
-    assert!(e.to_string().contains("part-1.parquet has no column name"), "{e}");
+    assert!(e.to_string().contains("differ in the columns name"), "{e}");
 }
 
 /// An export of the databases `app` and `shop`.

@@ -7,7 +7,7 @@ use arrow::array::{BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 
 use super::{Needed, Scope, named};
-use crate::diff::loss::Loss;
+use crate::diff::loss::Lost;
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
 use crate::error::{Error, Result};
@@ -46,8 +46,8 @@ pub(super) struct TableJob<'a> {
     pub(super) notes: Vec<String>,
     /// Columns that are written back though the backup has lost something of them.
     pub(super) lossy: Vec<String>,
-    /// What the backup has lost, until the first rows come.
-    lost: Vec<(Column, Loss)>,
+    /// What the backups have lost.
+    lost: Vec<Lost>,
     largest: Option<i64>,
 }
 
@@ -183,8 +183,12 @@ impl<'a> TableJob<'a> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let lost = std::mem::take(&mut self.lost);
-        self.notes.extend(notes::refuse_lost(&self.pair.table.live, &lost, &self.lossy)?);
+        let (table, from) = (&self.pair.table.live, origins(&batch, FROM)?);
+        for note in notes::refuse_lost(table, &self.lost, &self.lossy, &from)? {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
         let live = self.mount.source(Which::Live).clone();
         let schema = self.pair.schema.live.as_ref();
         let checked = check(

@@ -11,7 +11,7 @@ use crate::diff::loss::{Evidence, Lost};
 use crate::diff::pair::TablePair;
 use crate::error::Result;
 use crate::model::side::Which;
-use crate::model::table::{Carrier, Column, TableName, scan_schema};
+use crate::model::table::{Carrier, Column, KeyOrigin, TableName, scan_schema};
 use crate::model::value::{Cells, collated};
 use crate::mount::order::usable_splits;
 use crate::mount::{Mount, same_table};
@@ -36,8 +36,9 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
     }
     let live = mount.source(Which::Live).as_ref();
     let read: Vec<Column> = key.iter().chain(&columns).cloned().collect();
-    let ours = sample(live, &pair.table.live, &key, &read).await?;
-    let keys = ours.project(&(0..key.len()).collect::<Vec<_>>())?;
+    // A key that a person named may have no index to look rows up by.
+    let indexed = pair.key.origin != KeyOrigin::Named;
+    let ours = sample(live, &pair.table.live, (&key, indexed), &read).await?;
     let mut lost = Vec::new();
     for (number, backup) in (0..).zip(backups) {
         if backup.keeps_values() {
@@ -46,9 +47,14 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
         let tables = backup.tables().await?;
         let all = mount.tables(Which::Backup);
         let Some(table) = same_table(all, &tables, &pair.table.backup) else { continue };
-        let theirs = fetched(backup.as_ref(), table, &read, &key, &keys).await?;
         let number = (backups.len() > 1).then_some(number);
-        let seen = evidence(&key, &columns, &ours, &theirs)?;
+        let mut seen = vec![Evidence::default(); columns.len()];
+        // Place by place, since a file is read around the keys that are wanted.
+        for ours in &ours {
+            let keys = ours.project(&(0..key.len()).collect::<Vec<_>>())?;
+            let theirs = fetched(backup.as_ref(), table, &read, &key, &keys).await?;
+            look(&key, &read, (ours, &theirs), &mut seen)?;
+        }
         let told = columns.iter().zip(&seen).filter_map(|(column, seen)| {
             Some(Lost { column: column.clone(), loss: seen.verdict()?, backup: number })
         });
@@ -57,39 +63,50 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
     Ok(lost)
 }
 
-/// Some of live's rows, from several places of the key where it has an order.
+/// Some of live's rows: from several places of the key where it has an order, a batch a place.
 async fn sample(
     live: &dyn Source,
     table: &TableName,
-    key: &[Column],
+    (key, indexed): (&[Column], bool),
     read: &[Column],
-) -> Result<RecordBatch> {
+) -> Result<Vec<RecordBatch>> {
     let survey = live.survey(table, key, PLACES).await?;
-    let ranges = match survey.ordered {
-        true => KeyRange::between(&usable_splits(&key[0], survey.splits)),
-        false => vec![KeyRange::default()],
+    let scan = |columns: &[Column], range, key: &[Column]| Scan {
+        table: table.clone(),
+        columns: columns.to_vec(),
+        key: key.to_vec(),
+        range,
+        filter: None,
+        unfit: Unfit::Refuse,
     };
-    let share = ROWS.div_ceil(ranges.len());
-    let mut batches = Vec::new();
-    for range in ranges {
-        let mut rows = live.scan(Scan {
-            table: table.clone(),
-            columns: read.to_vec(),
-            key: if survey.ordered { key.to_vec() } else { Vec::new() },
-            range,
-            filter: None,
-            unfit: Unfit::Refuse,
-        })?;
-        let mut count = 0;
-        while count < share
-            && let Some(batch) = rows.try_next().await?
-        {
-            let batch = batch.slice(0, batch.num_rows().min(share - count));
-            count += batch.num_rows();
-            batches.push(batch);
-        }
+    if !survey.ordered || !indexed {
+        return Ok(vec![first(live, scan(read, KeyRange::default(), &[]), ROWS).await?]);
     }
-    Ok(concat_batches(&scan_schema(read), &batches)?)
+    let ranges = KeyRange::between(&usable_splits(&key[0], survey.splits));
+    let share = ROWS.div_ceil(ranges.len());
+    let mut found = Vec::new();
+    for range in ranges {
+        // A scan reads ahead: keys alone cost little.
+        let keys = first(live, scan(key, range, key), share).await?;
+        let keys = keys.project(&(0..key.len()).collect::<Vec<_>>())?;
+        found.push(live.fetch(table, read, key, &keys).await?);
+    }
+    Ok(found)
+}
+
+/// The first rows of a scan.
+async fn first(source: &dyn Source, scan: Scan, most: usize) -> Result<RecordBatch> {
+    let schema = scan_schema(&scan.columns);
+    let mut rows = source.scan(scan)?;
+    let (mut batches, mut count) = (Vec::new(), 0);
+    while count < most
+        && let Some(batch) = rows.try_next().await?
+    {
+        let batch = batch.slice(0, batch.num_rows().min(most - count));
+        count += batch.num_rows();
+        batches.push(batch);
+    }
+    Ok(concat_batches(&schema, &batches)?)
 }
 
 /// The backup's rows of these keys; one that live can't hold is told elsewhere, and left out.
@@ -117,13 +134,13 @@ async fn fetched(
     Ok(concat_batches(&scan_schema(read), &found)?)
 }
 
-/// What the rows of both sides show of each column.
-fn evidence(
+/// Takes in what the rows of both sides show of each column behind the key.
+fn look(
     key: &[Column],
-    columns: &[Column],
-    live: &RecordBatch,
-    backup: &RecordBatch,
-) -> Result<Vec<Evidence>> {
+    read: &[Column],
+    (live, backup): (&RecordBatch, &RecordBatch),
+    seen: &mut [Evidence],
+) -> Result<()> {
     let keys = Cells::of(backup, key)?;
     let mut places = HashMap::new();
     for row in 0..backup.num_rows() {
@@ -132,16 +149,14 @@ fn evidence(
         }
     }
     let keys = Cells::of(live, key)?;
-    let read: Vec<Column> = key.iter().chain(columns).cloned().collect();
-    let (live_cells, backup_cells) = (Cells::of(live, &read)?, Cells::of(backup, &read)?);
-    let mut evidence = vec![Evidence::default(); columns.len()];
+    let (live_cells, backup_cells) = (Cells::of(live, read)?, Cells::of(backup, read)?);
     for row in 0..live.num_rows() {
         let Some(tuple) = collated(&keys, row, key)? else { continue };
         let Some(there) = places.get(&tuple) else { continue };
-        for (index, evidence) in evidence.iter_mut().enumerate() {
+        for (index, seen) in seen.iter_mut().enumerate() {
             let column = key.len() + index;
-            evidence.add(backup_cells.get(*there, column)?, live_cells.get(row, column)?);
+            seen.add(backup_cells.get(*there, column)?, live_cells.get(row, column)?);
         }
     }
-    Ok(evidence)
+    Ok(())
 }

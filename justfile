@@ -27,8 +27,8 @@ model N="1000":
     RESTOREKIT_CASES={{N}} cargo test --locked --test suite model -- --nocapture
 
 # restorekit beside the floor and its peers, as ratios from one run (see benches/README.md)
-bench ROWS="1000000":
-    benches/run.sh {{ROWS}}
+bench ROWS="1000000" *MORE:
+    benches/run.sh {{ROWS}} {{MORE}}
 
 # a story to play with
 demo:

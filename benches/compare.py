@@ -44,7 +44,7 @@ def once(run, out):
     if run.before:
         shell(run.before, out)
     command = run.command.replace("$OUT", out)
-    words = ["bash", "-c", f"set -o pipefail; {command}"] if re.search(r"[$&;|<>'\"]", command) else command.split()
+    words = ["bash", "-c", f"set -o pipefail; {command}"] if re.search(r"[$&;|<>'\"]|^my ", command) else command.split()
     start = time.monotonic()
     child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     said = child.stderr.read()
@@ -58,7 +58,7 @@ def once(run, out):
     return Taken(wall, cpu, usage.ru_maxrss / 1024, child.returncode, said)
 
 
-def verdict(run, rows, out):
+def verdict(run, rows, engine, out):
     """What is to be said of a run's result; it begins with `ok` when it is right."""
     said = ""
     if run.verify:
@@ -66,7 +66,7 @@ def verdict(run, rows, out):
     if run.after:
         said = shell(run.after, out) or said
     if run.check:
-        words = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", run.check, str(rows), "sqlite", out]
+        words = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", run.check, str(rows), engine, out]
         done = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         said = done.stdout.strip() or "WRONG " + done.stderr.strip()[-160:]
     return said
@@ -81,13 +81,13 @@ def measure(group, reps, rows, scratch):
             out = f"{scratch}/{re.sub('[^a-z0-9]+', '_', (group.name + ' ' + run.name).lower())}"
             took = once(run, out)
             taken[run.name].append(took)
-            said = verdict(run, rows, out) if rep == 0 or run.after else ""
+            said = verdict(run, rows, group.engine, out) if rep == 0 or run.after else ""
             if rep == 0:
                 verdicts[run.name] = said
             if took.code not in (0, 1):
                 verdicts[run.name] = f"WRONG exit {took.code} {took.words.decode(errors='replace').strip()[-160:]}"
             if run.check in ("restore", "patch"):
-                words = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", f"undo_{run.check}", str(rows), "sqlite", out]
+                words = [f"{WORK}/venv/bin/python", f"{YARDSTICK}/check.py", f"undo_{run.check}", str(rows), group.engine, out]
                 undone = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL)
                 if undone.returncode != 0:
                     sys.exit(f"error: {run.name}'s writes of {group.name} could not be taken back: {undone.stdout}{undone.stderr}")

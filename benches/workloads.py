@@ -7,23 +7,36 @@ import os
 WORK, TOOL, PY = os.environ["WORK"], os.environ["RESTOREKIT"], os.environ["PY"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 PREDICATE = "active = false and cancelled_at >= '2026-03-10 00:00:00' and cancelled_at < '2026-03-11 00:00:00'"
-# The floors by the names of the yardstick's cases: bare scans of what a workload must read.
+# The floors by the names of the yardstick's cases: bare scans of what a workload must read. SERVERS set: the servers
+# are measured, else the files.
 IDS, ALL, BOTH = "sqlite live: ids", "sqlite live: scan all columns", "sqlite live+backup: scan all columns, serial"
 PARQUET_IDS, PARQUET_ALL = "parquet backup: duckdb 2.0 scan ids", "parquet backup: duckdb 2.0 scan all columns"
 VARIANTS, PARQUET_VARIANTS = "sqlite live sv: predicate", "parquet backup sv: duckdb 2.0 id, updated_at"
-FLOORS = {
-    "sqlite/parquet missing": (IDS, PARQUET_IDS),
-    "sqlite/parquet diff": (ALL, PARQUET_ALL),
-    "sqlite/parquet restore": (IDS, PARQUET_IDS),
-    "sqlite/parquet patch": (VARIANTS, PARQUET_VARIANTS),
-    "sqlite/sqlite missing": (IDS, IDS),
-    "sqlite/sqlite diff": (BOTH,),
-    "sqlite/sqlite restore": (IDS, IDS),
-    "sqlite/sqlite patch": (VARIANTS, VARIANTS),
-    "sqlite snapshot": (ALL,),
-    "sqlite gaps": (IDS,),
-}
-PEERS = ("duckdb 1.5.5", "connectorx", "sqldiff", "sqlite3", "SQL window")
+PEERS = ("duckdb 1.5.5", "connectorx", "sqldiff", "sqlite3", "SQL", "psql", "pg_comparator", "pt-table-sync")
+PGPORT, MYPORT = os.environ.get("PGPORT", "57432"), os.environ.get("MYPORT", "57306")
+
+
+class Engine:
+    """An engine of the yardstick: where its databases are, and its floors (ids, all columns, both sides, variants)."""
+
+    def __init__(self, name, live, backup, floors):
+        self.name, self.live, self.backup, self.target = name, live, backup, live.rsplit("/", 1)[-1]
+        self.ids, self.all, self.both, self.variants = floors
+
+
+def engines(rows):
+    """Those that were asked for: the files, or the servers."""
+    if not os.environ.get("SERVERS"):
+        data = f"{WORK}/data/{rows}"
+        return [Engine("sqlite", f"{data}/live.sqlite", f"{data}/backup.sqlite", (IDS, ALL, BOTH, VARIANTS))]
+    pg, my = (f"postgres://bench@127.0.0.1:{PGPORT}", f"mysql://bench:bench@127.0.0.1:{MYPORT}")
+    return [
+        Engine("pg", f"{pg}/live_{rows}", f"{pg}/backup_{rows}", (
+            "pg live: COPY binary ids", "pg live: COPY binary all", "pg live+backup: COPY binary all, serial",
+            "pg live sv: COPY binary predicate")),
+        Engine("my", f"{my}/live_{rows}", f"{my}/backup_{rows}", (
+            "my live: ids --quick", "my live: select * --quick", "my live+backup: select *, serial", "my live sv: predicate")),
+    ]
 
 
 class Run:
@@ -41,8 +54,8 @@ class Group:
     `target` is (the figure it is measured by, the most it may be): "floor" times the sum of the floors' seconds, "peer"
     times the fastest peer whose result is right, "s" seconds."""
 
-    def __init__(self, name, runs, floors, target, reps=1):
-        self.name, self.runs, self.floors, self.target, self.reps = name, runs, floors, target, reps
+    def __init__(self, name, runs, floors, target, reps=1, engine="sqlite"):
+        self.name, self.runs, self.floors, self.target, self.reps, self.engine = name, runs, floors, target, reps, engine
 
 
 TARGETS = {
@@ -55,51 +68,73 @@ TARGETS = {
 }
 
 
-def ours(rows):
-    """restorekit's runs at the yardstick's workloads, by group."""
-    data = f"{WORK}/data/{rows}"
-    quiet, live = "-q --no-progress", f"--live {data}/live.sqlite"
-    runs = {}
-    for kind, events, variants in (
-        ("sqlite/parquet", f"{data}/backup/events.parquet", f"{data}/backup/subscription_variants.parquet"),
-        ("sqlite/sqlite", f"{data}/backup.sqlite", f"{data}/backup.sqlite"),
-    ):
-        sides = f"{quiet} {live} --backup {events}"
-        agreed = "--yes --expect-target live.sqlite"
+def compared(rows, engine):
+    """restorekit's runs at one engine, with Parquet and with the same engine as backups: by group, with their floors."""
+    data = f"{WORK}/data/{rows}/backup"
+    quiet, live = "-q --no-progress", f"--live {engine.live}"
+    agreed = f"--yes --expect-target {engine.target}"
+    parquet = (f"{data}/events.parquet", f"{data}/subscription_variants.parquet", PARQUET_IDS, PARQUET_ALL, PARQUET_VARIANTS)
+    itself = (engine.backup, engine.backup, engine.ids, None, engine.variants)
+    for kind, (events, variants, ids, all_columns, both_columns) in (("parquet", parquet), (engine.name, itself)):
+        name, sides = f"{engine.name}/{kind}", f"{quiet} {live} --backup {events}"
         query = "select id from diff('events') where change = 'missing'"
-        runs[f"{kind} missing"] = Run("restorekit", f'{TOOL} sql {sides} --format csv "{query}" >$OUT', "missing")
+        yield f"{name} missing", (engine.ids, ids), Run(
+            "restorekit", f'{TOOL} sql {sides} --table events --format csv "{query}" >$OUT', "missing")
         pick = "t = json.load(open('$OUT.json'))['tables'][0]; print(t['missing'], t['extra'], t['changed'])"
-        runs[f"{kind} diff"] = Run(
+        yield f"{name} diff", (engine.all, all_columns) if all_columns else (engine.both,), Run(
             "restorekit",
             f"{TOOL} diff {sides} --table events --format json >$OUT.json",
             "diff",
             after=f'{PY} -c "import json; {pick}" >$OUT',
         )
-        runs[f"{kind} restore"] = Run("restorekit", f"{TOOL} restore {sides} --table events {agreed} >$OUT", "restore")
-        runs[f"{kind} patch"] = Run(
+        yield f"{name} restore", (engine.ids, ids), Run(
+            "restorekit", f"{TOOL} restore {sides} --table events {agreed} >$OUT", "restore")
+        yield f"{name} patch", (engine.variants, both_columns), Run(
             "restorekit",
             f"{TOOL} patch {quiet} {live} --backup {variants} --table subscription_variants --column cancelled_at "
             f'--from updated_at --where "{PREDICATE}" {agreed} >$OUT',
             "patch",
         )
-    runs["sqlite snapshot"] = Run(
+
+
+def alone(rows, engine):
+    """restorekit's runs at one database by itself."""
+    quiet, live = "-q --no-progress", f"--live {engine.live}"
+    yield f"{engine.name} snapshot", (engine.all,), Run(
         "restorekit",
         f"{TOOL} snapshot {quiet} {live} --table events --out $OUT.d >$OUT.said",
         "snapshot",
         before="rm -rf $OUT.d",
-        after="mv $OUT.d/*/parquet/events.parquet $OUT; rm -rf $OUT.d",
+        after="mv $OUT.d/*/parquet/*events.parquet $OUT; rm -rf $OUT.d",
     )
     # The gap report of one database: the backup has the table, and fills nothing.
-    empty = f"{data}/empty.sqlite"
+    empty = f"{WORK}/data/{rows}/empty.sqlite"
     pick = "g = json.load(open('$OUT.json')); print(len(g['runs']), g['missing'])"
-    runs["sqlite gaps"] = Run(
+    yield f"{engine.name} gaps", (engine.ids,), Run(
         "restorekit",
         f"{TOOL} gaps {quiet} {live} --backup {empty} --table events --format json >$OUT.json",
         "gaps",
         before=f"[ -f {empty} ] || sqlite3 {empty} 'create table events(id integer primary key, title text)'",
         after=f'{PY} -c "import json; {pick}" >$OUT',
     )
-    return runs
+
+
+def dumps(rows):
+    """A whole diff from a dump that lies there, beside loading the dump into its server, which is what is done without."""
+    data = f"{WORK}/data/{rows}"
+    pg, my = engines(rows)
+    fresh_pg = "dropdb --if-exists -f scratch; createdb scratch"
+    fresh_my = "my -e 'drop database if exists scratch; create database scratch'"
+    for name, engine, file, fresh, load in (
+        ("plain pg_dump", pg, "backup.pg.sql", fresh_pg, "psql -X -q -d scratch -f {} >$OUT"),
+        ("pg_dump -Fc", pg, "backup.pg.dump", fresh_pg, "pg_restore -d scratch {} >$OUT"),
+        ("mariadb-dump", my, "backup.my.sql", fresh_my, "my scratch <{} >$OUT"),
+    ):
+        pick = "t = json.load(open('$OUT.json'))['tables'][0]; print(t['missing'], t['extra'], t['changed'])"
+        said = f"-q --no-progress --live {engine.live} --backup {data}/{file} --table events"
+        run = Run("restorekit", f"{TOOL} diff {said} --format json >$OUT.json", "diff", after=f'{PY} -c "import json; {pick}" >$OUT')
+        floor = Run("loading it into its server", load.format(f"{data}/{file}"), before=fresh)
+        yield Group(f"{engine.name}/{name} diff", [run], [floor], ("floor", 0.2), engine=engine.name)
 
 
 def story_c(rows):
@@ -140,9 +175,13 @@ def start_up():
 def groups(rows, cases, peers=True):
     """All workloads; `cases` are the yardstick's."""
     floors = {c["peer"]: Run(f"floor {c['peer']}", c["cmd"]) for c in cases if c["group"] == "floor"}
-    for name, run in ours(rows).items():
-        theirs = [c for c in cases if peers and c["group"] == name and c["peer"].startswith(PEERS)]
-        theirs = [Run(c["peer"], c["cmd"], c["check"]) for c in theirs]
-        yield Group(name, [run, *theirs], [floors[floor] for floor in FLOORS[name]], TARGETS[name.split()[1]])
-    yield from story_c(rows)
-    yield from start_up()
+    for engine in engines(rows):
+        for name, bare, run in (*compared(rows, engine), *alone(rows, engine)):
+            theirs = [c for c in cases if peers and c["group"] == name and c["peer"].startswith(PEERS)]
+            theirs = [Run(c["peer"], c["cmd"], c["check"]) for c in theirs]
+            yield Group(name, [run, *theirs], [floors[floor] for floor in bare], TARGETS[name.split()[1]], engine=engine.name)
+    if os.environ.get("SERVERS"):
+        yield from dumps(rows)
+    else:
+        yield from story_c(rows)
+        yield from start_up()

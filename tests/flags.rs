@@ -132,6 +132,9 @@ fn limit_max_rows_and_output_bound_what_is_planned_and_where() {
 
     let rows = format!("diff {SIDES} --format ndjson");
     sandbox.run(&format!("{rows} --limit 2 --output two.ndjson")).exits(1);
+    // Counts are of all rows, which is said.
+    let counts = sandbox.run(&format!("diff {SIDES} --format json --limit 1")).exits(1);
+    assert!(counts.stderr.contains("counts are of all rows"), "{}", counts.stderr);
     let written = std::fs::read_to_string(sandbox.path("two.ndjson")).unwrap();
     assert_eq!(written.lines().count(), 2, "{written}");
     sandbox.run(&format!("{rows} --output two.ndjson")).exits(2).complains("two.ndjson");

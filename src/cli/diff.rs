@@ -81,6 +81,11 @@ async fn compare(context: &Context, args: &DiffArgs) -> Result<u8> {
     let mut differs = !pairs.only_live.is_empty() || !pairs.only_backup.is_empty();
     differs |= !pairs.skipped.is_empty();
     if matches!(args.format, DiffFormat::Table | DiffFormat::Json) {
+        if args.selection.limit.is_some() {
+            let why =
+                "--limit cuts the rows of --format ndjson, csv and sql; counts are of all rows";
+            context.terminal.warn(why);
+        }
         let mut tables = Vec::new();
         for pair in &pairs.pairs {
             tables.push(summary(context, &sides, pair, &args.selection).await?);

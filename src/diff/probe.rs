@@ -2,14 +2,16 @@
 //! backup's rows with their keys, each backup by itself.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
+use arrow::datatypes::TimestampMicrosecondType;
 use futures::TryStreamExt;
 
-use crate::diff::loss::{Evidence, Lost};
+use crate::diff::loss::{Evidence, Loss, Lost};
 use crate::diff::pair::TablePair;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::{Carrier, Column, KeyOrigin, TableName, scan_schema};
 use crate::model::value::{Cells, collated};
@@ -21,6 +23,9 @@ use crate::source::{KeyRange, Scan, Source, Unfit};
 const ROWS: usize = 2048;
 const PLACES: usize = 4;
 
+/// Fewer keys than these prove nothing.
+const FEW: usize = 16;
+
 /// The columns of a table of which a backup has lost something, among those that both sides have.
 /// Nothing is read where all backups keep values as they were.
 pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
@@ -31,7 +36,8 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
     };
     let columns: Vec<Column> = pair.common().filter(may_lose).cloned().collect();
     let backups = mount.backups();
-    if columns.is_empty() || backups.iter().all(|backup| backup.keeps_values()) {
+    let moments = key.iter().any(is_moment);
+    if (columns.is_empty() && !moments) || backups.iter().all(|backup| backup.keeps_values()) {
         return Ok(Vec::new());
     }
     let live = mount.source(Which::Live).as_ref();
@@ -49,11 +55,16 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
         let Some(table) = same_table(all, &tables, &pair.table.backup) else { continue };
         let number = (backups.len() > 1).then_some(number);
         let mut seen = vec![Evidence::default(); columns.len()];
+        let (mut asked, mut matched) = (0, 0);
         // Place by place, since a file is read around the keys that are wanted.
         for ours in &ours {
             let keys = ours.project(&(0..key.len()).collect::<Vec<_>>())?;
             let theirs = fetched(backup.as_ref(), table, &read, &key, &keys).await?;
             look(&key, &read, (ours, &theirs), &mut seen)?;
+            (asked, matched) = (asked + keys.num_rows(), matched + theirs.num_rows());
+        }
+        if asked >= FEW && matched * 10 < asked {
+            refuse_cut_keys(backup.as_ref(), (table, &key), &ours, asked).await?;
         }
         let told = columns.iter().zip(&seen).filter_map(|(column, seen)| {
             Some(Lost { column: column.clone(), loss: seen.verdict()?, backup: number })
@@ -61,6 +72,46 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
         lost.extend(told);
     }
     Ok(lost)
+}
+
+fn is_moment(column: &Column) -> bool {
+    matches!(column.carrier, Carrier::Stamp | Carrier::Instant)
+}
+
+/// Refuses a backup that has hardly any of live's keys, and has them once their moments are cut: every
+/// row of it would look missing.
+async fn refuse_cut_keys(
+    backup: &dyn Source,
+    (table, key): (&TableName, &[Column]),
+    ours: &[RecordBatch],
+    asked: usize,
+) -> Result<()> {
+    let moments = key.iter().enumerate().filter(|(_, column)| is_moment(column));
+    let moments: Vec<usize> = moments.map(|(index, _)| index).collect();
+    for (digits, unit) in [(3, 1_000), (0, 1_000_000)].into_iter().filter(|_| !moments.is_empty()) {
+        let mut found = 0;
+        for rows in ours {
+            let keys = rows.project(&(0..key.len()).collect::<Vec<_>>())?;
+            let mut arrays = keys.columns().to_vec();
+            for index in &moments {
+                let array = arrays[*index].as_primitive::<TimestampMicrosecondType>();
+                let cut: TimestampMicrosecondArray = array.unary(|m| m.div_euclid(unit) * unit);
+                arrays[*index] = Arc::new(cut.with_data_type(array.data_type().clone()));
+            }
+            let keys = RecordBatch::try_new(keys.schema(), arrays)?;
+            found += fetched(backup, table, key, key, &keys).await?.num_rows();
+        }
+        if found * 2 > asked {
+            let names = moments.iter().map(|index| key[*index].name.as_str()).collect::<Vec<_>>();
+            return Err(Error::refused(format!(
+                "rows of {table} can't be matched: the backup's {}, of the key, has {}",
+                names.join(", "),
+                Loss::Digits(digits)
+            ))
+            .hint("take a backup that has the keys whole, or name others: --key COLUMNS"));
+        }
+    }
+    Ok(())
 }
 
 /// Some of live's rows: from several places of the key where it has an order, a batch a place.

@@ -159,7 +159,7 @@ pub fn refuse_lost(
         let mut names: Vec<&str> = unnamed.iter().map(|lost| lost.column.name.as_str()).collect();
         names.dedup();
         return Err(Error::refused(format!(
-            "the backup does not hold {table}'s values as they were ({})",
+            "the backup does not hold the values of {table} as they were ({})",
             words.join("; ")
         ))
         .hint("take a backup that has them whole, where there is one: --backup ..")

@@ -19,8 +19,8 @@ use crate::model::origin::Origin;
 use crate::model::side::{Side, Which};
 use crate::model::summary::{GapBackup, GapReport};
 use crate::model::table::{Carrier, Column, TableName};
+use crate::mount::Mount;
 use crate::mount::order::usable_splits;
-use crate::mount::{Mount, same_table};
 use crate::progress::Progress;
 use crate::source::{KeyRange, Scan, Source, Unfit};
 
@@ -44,9 +44,8 @@ pub async fn gaps(
     progress.start(&format!("reading the keys of {}", table.live), None);
     let parts = mount.parallelism();
     let backups = mount.backups().iter().map(|source| async {
-        let tables = source.tables().await?;
-        match same_table(mount.tables(Which::Backup), &tables, &table.backup) {
-            Some(table) => present(source.as_ref(), table, key, parts, progress).await,
+        match mount.table_in(source.as_ref(), &table.backup).await? {
+            Some(table) => present(source.as_ref(), &table, key, parts, progress).await,
             None => Ok(Runs::default()),
         }
     });

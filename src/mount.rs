@@ -95,6 +95,17 @@ impl Mount {
         &self.origins
     }
 
+    /// What one of the [`backups`](Self::backups) calls the backup side's `table`; `None` where it
+    /// does not have it.
+    pub async fn table_in(
+        &self,
+        backup: &dyn Source,
+        table: &TableName,
+    ) -> Result<Option<TableName>> {
+        let tables = backup.tables().await?;
+        Ok(same_table(self.tables(Which::Backup), &tables, table).cloned())
+    }
+
     /// The column that tells of a backup's row which backup it comes from, where there are
     /// several.
     pub fn from_column(&self) -> Option<Column> {
@@ -211,7 +222,7 @@ pub fn find_table<'a>(tables: &'a [TableName], name: &str) -> Option<&'a TableNa
 
 /// The one of a backup's `tables` that is `wanted`, which is among `all` tables of several
 /// backups: found by its name, and by no other table's.
-pub fn same_table<'a>(
+fn same_table<'a>(
     all: &[TableName],
     tables: &'a [TableName],
     wanted: &TableName,

@@ -30,7 +30,7 @@ use chrono::{DateTime, FixedOffset};
 use crate::backup::database::Database;
 use crate::backup::dump::signs::DumpKind;
 use crate::backup::dump::{Dump, DumpSpec, Wanted};
-use crate::backup::file::{regular, unreadable};
+use crate::backup::file::{file_name, regular, unreadable};
 use crate::backup::files::{self, Content, Files, TableFile, shown};
 use crate::backup::folder::{Candidate, Named};
 use crate::backup::guard::blocking;
@@ -270,10 +270,6 @@ fn stem(name: &str) -> &str {
         .into_iter()
         .find_map(|extension| name.strip_suffix(extension))
         .unwrap_or(name)
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The SQLite files right in a folder. The companions of a database (`-wal`, `-shm`) are

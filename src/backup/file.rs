@@ -156,6 +156,11 @@ pub fn regular(path: &Path, folder: Option<&Path>) -> Result<Metadata> {
     Ok(metadata)
 }
 
+/// The last part of a path, for comparing and showing.
+pub(in crate::backup) fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// The error for a path of the backup that can't be read.
 pub fn unreadable(path: &Path, e: io::Error) -> Error {
     let what = match e.kind() {

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use percent_encoding::percent_decode_str;
 
+use crate::backup::file::file_name;
 use crate::backup::folder::{Candidate, Named, by_name, entries};
 use crate::backup::parts::{Part, Told};
 use crate::error::{Error, Result};
@@ -40,7 +41,7 @@ pub fn table(folder: &Path) -> Result<Option<Candidate>> {
     let mut partitions = false;
     let (mut parts, mut others) = (0, 0);
     for (path, kind) in entries(folder)? {
-        let name = name_of(&path);
+        let name = file_name(&path);
         if name == "_delta_log"
             || name == ".hoodie"
             || (name == "metadata" && folder.join("data").is_dir())
@@ -61,7 +62,7 @@ pub fn table(folder: &Path) -> Result<Option<Candidate>> {
     if !partitions && (parts == 0 || others > 0) {
         return Ok(None);
     }
-    let name = name_of(folder);
+    let name = file_name(folder);
     let name = name.strip_suffix(".parquet").unwrap_or(&name);
     Ok(Some(Candidate {
         table: TableName::bare(name),
@@ -104,9 +105,9 @@ impl Walk<'_> {
                 .hint("move away what is not of the table, or give another path"))
         };
         let mut inside = entries(folder)?;
-        inside.sort_by(|a, b| by_numbers(&name_of(&a.0), &name_of(&b.0)));
+        inside.sort_by(|a, b| by_numbers(&file_name(&a.0), &file_name(&b.0)));
         for (path, kind) in inside {
-            let name = name_of(&path);
+            let name = file_name(&path);
             if name == UNFINISHED {
                 return Err(Error::damaged(format!(
                     "{} is there: the job that writes {} has not ended",
@@ -153,10 +154,6 @@ fn is_note(name: &str) -> bool {
 
 fn is_parquet(path: &Path) -> bool {
     by_name(path).is_some_and(|found| found.named == Named::Parquet)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// Names in the order of the numbers in them, so that 10 comes behind 9.

@@ -32,6 +32,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use crate::backup::detect::{self, BackupSpec};
+use crate::backup::file::file_name;
 use crate::backup::guard::blocking;
 use crate::backup::place::remote::Remote;
 use crate::backup::sqlite;
@@ -362,8 +363,4 @@ fn without(path: &Path, extension: &str) -> String {
     let named = path.extension().is_some_and(|e| e.eq_ignore_ascii_case(extension));
     let name = if named { path.file_stem() } else { path.file_name() };
     name.unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset};
 use serde::Deserialize;
 
-use crate::backup::file::{regular, unreadable};
+use crate::backup::file::{file_name, regular, unreadable};
 use crate::backup::folder::{Candidate, Named, entries};
 use crate::backup::hive;
 use crate::error::{Error, Result};
@@ -211,10 +211,6 @@ fn notes<T: for<'de> Deserialize<'de>>(path: &Path, folder: &Path) -> Result<T> 
     serde_json::from_slice(&bytes).map_err(|e| {
         Error::damaged(format!("{} does not tell of an export", path.display())).because(e)
     })
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]

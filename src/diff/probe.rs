@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::{Carrier, Column, KeyOrigin, TableName, scan_schema};
 use crate::model::value::{Cells, collated};
+use crate::mount::Mount;
 use crate::mount::order::usable_splits;
-use crate::mount::{Mount, same_table};
 use crate::source::{KeyRange, Scan, Source, Unfit};
 
 /// How many of live's rows are looked at, and in how many places.
@@ -50,21 +50,20 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
         if backup.keeps_values() {
             continue;
         }
-        let tables = backup.tables().await?;
-        let all = mount.tables(Which::Backup);
-        let Some(table) = same_table(all, &tables, &pair.table.backup) else { continue };
+        let table = mount.table_in(backup.as_ref(), &pair.table.backup).await?;
+        let Some(table) = table else { continue };
         let number = (backups.len() > 1).then_some(number);
         let mut seen = vec![Evidence::default(); columns.len()];
         let (mut asked, mut matched) = (0, 0);
         // Place by place, since a file is read around the keys that are wanted.
         for ours in &ours {
             let keys = ours.project(&(0..key.len()).collect::<Vec<_>>())?;
-            let theirs = fetched(backup.as_ref(), table, &read, &key, &keys).await?;
+            let theirs = fetched(backup.as_ref(), &table, &read, &key, &keys).await?;
             look(&key, &read, (ours, &theirs), &mut seen)?;
             (asked, matched) = (asked + keys.num_rows(), matched + theirs.num_rows());
         }
         if asked >= FEW && matched * 10 < asked {
-            refuse_cut_keys(backup.as_ref(), (table, &key), &ours, asked).await?;
+            refuse_cut_keys(backup.as_ref(), (&table, &key), &ours, asked).await?;
         }
         let told = columns.iter().zip(&seen).filter_map(|(column, seen)| {
             Some(Lost { column: column.clone(), loss: seen.verdict()?, backup: number })

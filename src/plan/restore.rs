@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::{Column, ForeignKey, TableName, TableSchema, scan_schema};
 use crate::model::value::collated;
-use crate::mount::{Mount, same_table};
+use crate::mount::Mount;
 use crate::plan::checks::{Planned, orphans};
 use crate::plan::draft::Draft;
 use crate::plan::lookup::Rows;
@@ -118,10 +118,9 @@ pub async fn plan_restore(
 async fn refuse_narrowed(mount: &Mount, pair: &TablePair) -> Result<()> {
     let backups = mount.backups();
     for backup in backups.iter().filter(|_| backups.len() > 1) {
-        let tables = backup.tables().await?;
-        let all = mount.tables(Which::Backup);
-        let Some(table) = same_table(all, &tables, &pair.table.backup) else { continue };
-        let theirs = backup.schema(table).await?;
+        let table = mount.table_in(backup.as_ref(), &pair.table.backup).await?;
+        let Some(table) = table else { continue };
+        let theirs = backup.schema(&table).await?;
         let live = pair.schema.live.columns.iter().filter(|c| !c.generated);
         let dropped = live.filter(|c| {
             theirs.column(&c.name).is_some() && pair.schema.backup.column(&c.name).is_none()

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset};
 
 use crate::backup::detect::spec::{BackupSpec, Pick};
-use crate::backup::detect::{Found, Layout, export, file_name, mongo, sqlite_files, stem};
+use crate::backup::detect::{Found, Layout, export, mongo, sqlite_files, stem};
 use crate::backup::dump::duckdb::{self, Export};
 use crate::backup::dump::signs::{self, DumpKind};
+use crate::backup::file::file_name;
 use crate::backup::folder::{self, Candidate, Loose, Take};
 use crate::backup::manifest::MANIFEST;
 use crate::backup::mongodump::Collections;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use crate::backup::detect::{Found, Layout, file_name, head, stem};
+use crate::backup::detect::{Found, Layout, head, stem};
 use crate::backup::dump::signs;
+use crate::backup::file::file_name;
 use crate::backup::folder::{self, Candidate, Named};
 use crate::backup::mongodump;
 use crate::backup::sqlite;

@@ -1,8 +1,8 @@
 //! Backups as files: one file a format; `detect` knows the signs.
 //!
 //! A location is reached, and its packings taken off, in [`place`].
-//! Every format ends as tables of Parquet files in [`files`]: Parquet is read as it lies,
-//! text formats are staged as Parquet once. A SQLite file is read by its engine, as a server is;
+//! Every format ends as tables of files in [`files`]: Parquet is read as it lies,
+//! text formats are staged as cells once. A SQLite file is read by its engine, as a server is;
 //! [`database`] makes live's columns of either.
 
 pub mod database;
@@ -18,12 +18,13 @@ pub mod inspect;
 pub mod keys;
 pub mod manifest;
 mod mongodump;
-pub mod parquet;
+mod parquet;
 pub mod parts;
 pub mod place;
 pub mod rds;
 pub mod snapshot;
 pub mod sqlite;
+pub mod table;
 pub mod text;
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
 use arrow::compute::concat;
 
+use crate::backup::text::stage::store::CellBatch;
 use crate::error::{Error, Result};
 use crate::fit::carry::{Carried, CarrierBuilder, exact_column};
+use crate::fit::cell::staged::StagedCells;
 use crate::fit::cell::{self, FileHabits};
 use crate::fit::notes::Tally;
 use crate::fit::place::{Place, Rows};
@@ -16,13 +18,11 @@ use crate::model::table::{Column, TableName, TableSchema, scan_schema};
 use crate::model::value::{EXACT, Value, exact_cells};
 use crate::source::Unfit;
 
-/// How a Parquet file's columns hold the table's values.
+/// How the columns of a Parquet file or of a database hold the table's values.
 #[derive(Clone, Debug)]
 pub enum Dress {
     /// Any Arrow types, as some other program wrote them.
     Foreign,
-    /// Tagged cells of a text format ([`crate::fit::cell`]).
-    Staged(FileHabits),
     /// Carriers of a snapshot of ours or of a database, with misfits in the EXACT column.
     Own(Box<TableSchema>),
 }
@@ -48,24 +48,24 @@ impl Pair {
 
     /// Fits the column's values. Where unfit ones are marked they are found by halves, so that
     /// a batch without any costs nothing.
-    fn fitted(
+    fn fitted<G: Given>(
         &self,
-        given: Carried,
+        given: G,
         (table, rows): (&TableName, Rows<'_>),
         tally: &mut Tally,
-        fit: impl Fn(Carried, &mut Place<'_>) -> Result<Carried>,
+        fit: impl Fn(G, &mut Place<'_>) -> Result<Carried>,
     ) -> Result<Carried> {
         let column = &self.live;
         if self.unfit == Unfit::Refuse {
             return fit(given, &mut Place { table, column, rows, tally });
         }
         let (mut arrays, mut misfits, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
-        let mut parts = vec![(0, given.array.len())];
+        let mut parts = vec![(0, given.rows())];
         while let Some((first, count)) = parts.pop() {
             let mut own = Tally::default();
             // The row's name is wrong in a part, and shows in no error but those dropped here.
             let place = &mut Place { table, column, rows, tally: &mut own };
-            match fit(part(&given, first, count), place) {
+            match fit(given.part(first, count), place) {
                 Ok(fitted) => {
                     tally.join(&own);
                     misfits.extend(fitted.misfits.into_iter().map(|(row, v)| (first + row, v)));
@@ -90,10 +90,52 @@ impl Pair {
     }
 }
 
-fn part(given: &Carried, first: usize, count: usize) -> Carried {
-    let here = given.misfits.iter().filter(|(row, _)| (first..first + count).contains(row));
-    let misfits = here.map(|(row, value)| (row - first, value.clone())).collect();
-    Carried { misfits, ..given.array.slice(first, count).into() }
+/// Values of a column as a backup gives them.
+trait Given {
+    /// How many there are.
+    fn rows(&self) -> usize;
+
+    /// Some of them.
+    fn part(&self, first: usize, count: usize) -> Self;
+}
+
+impl Given for Carried {
+    fn rows(&self) -> usize {
+        self.array.len()
+    }
+
+    fn part(&self, first: usize, count: usize) -> Self {
+        let here = self.misfits.iter().filter(|(row, _)| (first..first + count).contains(row));
+        let misfits = here.map(|(row, value)| (row - first, value.clone())).collect();
+        Carried { misfits, ..self.array.slice(first, count).into() }
+    }
+}
+
+impl Given for StagedCells {
+    fn rows(&self) -> usize {
+        self.len()
+    }
+
+    fn part(&self, first: usize, count: usize) -> Self {
+        self.slice(first, count)
+    }
+}
+
+/// Makes live's columns of staged cells, which are in the order of `pairs`.
+pub(in crate::backup) fn undress_cells(
+    cells: CellBatch,
+    habits: &FileHabits,
+    pairs: &[Pair],
+    (table, rows): (&TableName, Rows<'_>),
+    tally: &mut Tally,
+) -> Result<RecordBatch> {
+    let columns = pairs.iter().zip(cells.columns).map(|(pair, given)| {
+        pair.fitted(given, (table, rows), tally, |given, place| {
+            cell::fit(&given, &pair.file, habits, place)
+        })
+    });
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    assemble(pairs, columns, cells.rows)
 }
 
 impl Dress {
@@ -109,21 +151,12 @@ impl Dress {
     ) -> Result<RecordBatch> {
         let columns = match self {
             Dress::Own(schema) => own(batch, pairs, schema, table, rows, tally)?,
-            _ => pairs
+            Dress::Foreign => pairs
                 .iter()
                 .map(|pair| {
                     let array = column(batch, &pair.file)?.clone();
-                    pair.fitted(array.into(), (table, rows), tally, |given, place| match self {
-                        Dress::Staged(habits) => {
-                            let cells = given.array.as_binary_opt::<i32>().ok_or_else(|| {
-                                Error::failed(format!(
-                                    "the staged column {} has no cells",
-                                    pair.file
-                                ))
-                            })?;
-                            cell::fit(cells, &pair.file, habits, place)
-                        }
-                        _ => foreign::fit(&given.array, place),
+                    pair.fitted(Carried::from(array), (table, rows), tally, |given, place| {
+                        foreign::fit(&given.array, place)
                     })
                 })
                 .collect::<Result<Vec<_>>>()?,

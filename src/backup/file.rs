@@ -101,6 +101,11 @@ impl BackupFile {
         self.place.read_at(buffer, at)
     }
 
+    /// Fills the buffer with what stands from byte `at` on.
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        Cursor { place: self.place.clone(), at }.read_exact(buffer)
+    }
+
     /// What tells its content from another: its SHA-256; of an object the store's own tag, which is
     /// had without reading all of it.
     pub(crate) fn content_digest(&self) -> Result<String> {

@@ -18,8 +18,8 @@ use crate::backup::dump::Dump;
 use crate::backup::file::{BackupFile, regular};
 use crate::backup::guard::{blocking, caught, stream};
 use crate::backup::manifest::FileFormat;
-use crate::backup::parquet::ParquetTable;
 use crate::backup::parts::{Part, Parts};
+use crate::backup::table::FileTable;
 use crate::backup::text::{Limits, TextFile, TextFormat, stage};
 use crate::error::{Error, Result};
 use crate::fit::notes::{FitNotes, Habit, Tally};
@@ -128,7 +128,7 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
         Content::Parquet(parts) => {
             let open = |part: &Part| {
                 let file = table.open(part)?;
-                let open = ParquetTable::open(name.clone(), file, Dress::Foreign, limits)?;
+                let open = FileTable::open(name.clone(), file, Dress::Foreign, limits)?;
                 Ok(open.with(&part.told))
             };
             let parts = parts.iter().map(open).collect::<Result<Vec<_>>>()?;
@@ -140,7 +140,7 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
         Content::Text(format) => *format,
         Content::Dump(dump) => {
             let staged = dump.staged(&name)?;
-            return Ok(ParquetTable::open_staged(name, &table.path, staged, limits)?.into());
+            return Ok(FileTable::open_staged(name, &table.path, staged, limits)?.into());
         }
         Content::Own(own) => {
             let file = BackupFile::open(&table.path, folder)?;
@@ -154,7 +154,7 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
             match own.format {
                 FileFormat::Parquet => {
                     let dress = Dress::Own(Box::new(own.schema.clone()));
-                    return Ok(ParquetTable::open(name, file, dress, limits)?.into());
+                    return Ok(FileTable::open(name, file, dress, limits)?.into());
                 }
                 FileFormat::Jsonl => TextFormat::Json { own: true },
             }
@@ -162,13 +162,13 @@ pub(crate) fn open_table(table: &TableFile, limits: Limits) -> Result<Parts> {
     };
     let text = TextFile { path: &table.path, root: folder, format, limits };
     let staged = stage(&text, &tempfile::env::temp_dir())?;
-    Ok(ParquetTable::open_staged(name, &table.path, staged, limits)?.into())
+    Ok(FileTable::open_staged(name, &table.path, staged, limits)?.into())
 }
 
 /// Refuses a table whose files differ in their columns: which of them rows lack would hang on
 /// the order of the files.
-fn same_columns(parts: &[ParquetTable]) -> Result<()> {
-    let columns = |part: &ParquetTable| {
+fn same_columns(parts: &[FileTable]) -> Result<()> {
+    let columns = |part: &FileTable| {
         let plain = part.columns().map(|(name, _)| name.to_owned());
         let mut names: Vec<String> =
             plain.chain(part.nested().into_iter().map(str::to_owned)).collect();

@@ -1,4 +1,4 @@
-//! The key of a Parquet file: whether its rows are in key order, where key ranges begin,
+//! The key of a table in a file: whether its rows are in key order, where key ranges begin,
 //! and in which rows given keys stand.
 //!
 //! Order is that of the merge: NULLs first, integers by value, text and blobs by their
@@ -15,7 +15,7 @@ use arrow::datatypes::{
     Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
 
-use crate::backup::parquet::ParquetTable;
+use crate::backup::table::FileTable;
 use crate::error::Result;
 use crate::fit::notes::Tally;
 use crate::model::table::{Carrier, Collation, Column};
@@ -151,7 +151,7 @@ fn sortable(key: &[Column]) -> bool {
             .all(|c| !c.carrier.is_floating() && !matches!(c.collation, Collation::Other(_)))
 }
 
-impl ParquetTable {
+impl FileTable {
     /// Looks the table over: one pass over the key's columns, once for each key.
     pub(crate) fn survey(&self, key: &[Column], parts: usize) -> Result<Survey> {
         let rows = self.rows();
@@ -343,7 +343,7 @@ impl ParquetTable {
     }
 }
 
-fn unordered(table: &ParquetTable) -> crate::error::Error {
+fn unordered(table: &FileTable) -> crate::error::Error {
     crate::error::Error::failed(format!(
         "backup file {} is not in key order, so it has no key ranges",
         table.file().path().display()

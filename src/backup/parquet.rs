@@ -1,13 +1,11 @@
-//! One table in one Parquet file: the reader under every Parquet-based layout.
+//! The rows of a Parquet file, in row ranges and some of its columns.
 //!
-//! It reads by name, in row ranges, and gives live's columns ([`Dress`]). Page checksums
-//! are verified where the file has them (Apache Parquet format, "Checksumming"); whether
-//! it has is told by [`ParquetTable::unchecksummed`].
+//! Page checksums are verified where the file has them (Apache Parquet format, "Checksumming");
+//! whether it has is told by [`ParquetRows::unchecksummed`].
 
 use std::io::Read;
 use std::ops::Range;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::take;
@@ -24,19 +22,15 @@ use parquet::file::reader::ChunkReader;
 
 use crate::backup::dress::{Dress, Pair};
 use crate::backup::file::BackupFile;
-use crate::backup::guard::{Meter, caught};
-use crate::backup::keys::KeyIndex;
+use crate::backup::guard::caught;
 use crate::backup::parts::Told;
+use crate::backup::text::Limits;
 use crate::backup::text::decompress::too_large;
-use crate::backup::text::{Limits, Staged};
 use crate::error::{Error, Result};
-use crate::fit::foreign::{is_plain, natural_carrier};
-use crate::fit::notes::Tally;
-use crate::fit::place::Rows;
+use crate::fit::foreign::is_plain;
 use crate::fit::write_uuid;
-use crate::model::table::{Carrier, Column, TableName, TableSchema};
+use crate::model::table::Carrier;
 use crate::model::value::EXACT;
-use crate::source::Unfit;
 
 /// Rows of a batch, unless they are so wide that fewer fill it.
 const BATCH_ROWS: usize = 4096;
@@ -44,33 +38,27 @@ const BATCH_ROWS: usize = 4096;
 /// The size that a batch of wide rows aims at.
 const BATCH_BYTES: u64 = 32 << 20;
 
-/// An open Parquet file as one table.
+/// An open Parquet file.
 #[derive(Debug)]
-pub struct ParquetTable {
-    name: TableName,
-    file: BackupFile,
+pub(crate) struct ParquetRows {
     metadata: ArrowReaderMetadata,
     dress: Dress,
-    limits: Limits,
     batch_rows: usize,
-    /// The staged text that the file is; its folder goes with it.
-    staged: Option<Staged>,
     /// The columns that the file's folders tell, a row each.
     told: Vec<(String, ArrayRef)>,
     /// The columns of UUIDs, which are 16 bytes each.
     uuids: Vec<String>,
-    pub(crate) keys: Mutex<Vec<(Vec<Column>, Arc<KeyIndex>)>>,
 }
 
-impl ParquetTable {
-    /// Opens a file and reads its footer. Errors: damage, an unsupported feature, or more
-    /// data than `limits` allows.
-    pub fn open(name: TableName, file: BackupFile, dress: Dress, limits: Limits) -> Result<Self> {
+impl ParquetRows {
+    /// Reads a file's footer. Errors: damage, an unsupported feature, or more data than `limits`
+    /// allows.
+    pub(crate) fn open(file: &BackupFile, dress: Dress, limits: &Limits) -> Result<Self> {
         let metadata = caught(file.path(), || {
             let options = ArrowReaderOptions::new()
                 .with_offset_index_policy(PageIndexPolicy::Optional)
                 .with_column_index_policy(PageIndexPolicy::Skip);
-            ArrowReaderMetadata::load(&file, options).map_err(|e| damage(&file, e))
+            ArrowReaderMetadata::load(file, options).map_err(|e| damage(file, e))
         })?;
         let groups = metadata.metadata().row_groups();
         let bytes: u64 = groups.iter().map(|g| g.total_byte_size().max(0) as u64).sum();
@@ -80,32 +68,17 @@ impl ParquetTable {
         let rows: u64 = groups.iter().map(|g| g.num_rows().max(0) as u64).sum();
         let told = metadata.metadata().file_metadata().num_rows();
         if u64::try_from(told).ok() != Some(rows) {
-            return Err(torn(&file));
+            return Err(torn(file));
         }
         let width = bytes / rows.max(1) + 1;
         let batch_rows = (BATCH_BYTES / width).clamp(16, BATCH_ROWS as u64) as usize;
-        let keys = Mutex::default();
-        let (staged, told) = (None, Vec::new());
         let fields = metadata.parquet_schema().root_schema().get_fields().iter();
         let uuids = fields
             .map(|field| field.get_basic_info())
             .filter(|field| field.logical_type_ref() == Some(&LogicalType::Uuid))
             .map(|field| field.name().to_owned())
             .collect();
-        Ok(Self { name, file, metadata, dress, limits, batch_rows, staged, told, uuids, keys })
-    }
-
-    /// Opens what the text file at `path` was staged as.
-    pub fn open_staged(
-        name: TableName,
-        path: &Path,
-        staged: Staged,
-        limits: Limits,
-    ) -> Result<Self> {
-        let file = BackupFile::open(&staged.path, None)?.called(path);
-        let dress = Dress::Staged(staged.habits.clone());
-        let table = Self::open(name, file, dress, limits)?;
-        Ok(Self { staged: Some(staged), ..table })
+        Ok(Self { metadata, dress, batch_rows, told: Vec::new(), uuids })
     }
 
     /// The same with the columns that its folders' names tell. A column that the file holds
@@ -121,29 +94,19 @@ impl ParquetTable {
         Self { told: told.collect(), ..self }
     }
 
-    /// The staged text that this is, where it is one.
-    pub fn staged(&self) -> Option<&Staged> {
-        self.staged.as_ref()
-    }
-
-    /// The table's name.
-    pub fn name(&self) -> &TableName {
-        &self.name
-    }
-
-    /// The file.
-    pub fn file(&self) -> &BackupFile {
-        &self.file
+    /// In what dress its columns are.
+    pub(crate) fn dress(&self) -> &Dress {
+        &self.dress
     }
 
     /// The exact number of rows.
-    pub fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.metadata.metadata().file_metadata().num_rows().max(0) as u64
     }
 
     /// The columns that can be read, in the file's order, with their Arrow types; then those
     /// that its folders tell.
-    pub fn columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = (&str, &DataType)> {
         let fields = self.metadata.schema().fields().iter();
         fields
             .filter(|f| is_plain(f.data_type()) && f.name() != EXACT)
@@ -152,30 +115,17 @@ impl ParquetTable {
     }
 
     /// The names of nested columns, which are not read.
-    pub fn nested(&self) -> Vec<&str> {
+    pub(crate) fn nested(&self) -> Vec<&str> {
         let fields = self.metadata.schema().fields().iter();
         fields.filter(|f| !is_plain(f.data_type())).map(|f| f.name().as_str()).collect()
     }
 
-    /// The table as this file describes it: names, and carriers by the Arrow types.
-    pub fn schema(&self) -> TableSchema {
-        if let Dress::Own(schema) = &self.dress {
-            return (**schema).clone();
-        }
-        let staged = matches!(self.dress, Dress::Staged(_));
-        let columns = self.columns().map(|(name, data_type)| Column {
-            declared: if staged { String::new() } else { data_type.to_string() },
-            ..Column::new(name, if staged { Carrier::Text } else { natural_carrier(data_type) })
-        });
-        TableSchema::of_columns(self.name.clone(), columns.collect())
-    }
-
     /// True when some first page carries no checksum, so that flipped bits may go unseen.
-    pub fn unchecksummed(&self) -> Result<bool> {
+    pub(crate) fn unchecksummed(&self, file: &BackupFile) -> Result<bool> {
         for column in self.metadata.metadata().row_groups().iter().flat_map(|g| g.columns()) {
             let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-            let start = u64::try_from(start).map_err(|_| torn(&self.file))?;
-            let reader = self.file.get_read(start).map_err(|e| damage(&self.file, e))?;
+            let start = u64::try_from(start).map_err(|_| torn(file))?;
+            let reader = file.get_read(start).map_err(|e| damage(file, e))?;
             let mut header = Vec::with_capacity(32);
             reader.take(32).read_to_end(&mut header)?;
             if !has_crc(&header) {
@@ -183,38 +133,6 @@ impl ParquetTable {
             }
         }
         Ok(false)
-    }
-
-    /// Where live's column is in the file: by name, else without case when that is unique.
-    pub(crate) fn pair(&self, live: &Column) -> Result<Pair> {
-        let same: Vec<&str> =
-            self.columns().map(|(name, _)| name).filter(|name| *name == live.name).collect();
-        let names = if same.is_empty() {
-            let alike = |name: &&str| name.eq_ignore_ascii_case(&live.name);
-            self.columns().map(|(name, _)| name).filter(alike).collect()
-        } else {
-            same
-        };
-        match names[..] {
-            [file] => Ok(Pair { live: live.clone(), file: file.to_owned(), unfit: Unfit::Refuse }),
-            [] => Err(Error::failed(format!(
-                "backup file {} has no column {} of table {}",
-                self.file.path().display(),
-                live.name,
-                self.name
-            ))),
-            _ => Err(Error::failed(format!(
-                "backup file {} has {} columns called {}",
-                self.file.path().display(),
-                names.len(),
-                live.name
-            ))),
-        }
-    }
-
-    /// Where live's columns are in the file.
-    pub(crate) fn pairs(&self, columns: &[Column]) -> Result<Vec<Pair>> {
-        columns.iter().map(|column| self.pair(column)).collect()
     }
 
     /// The first row of each row group.
@@ -230,70 +148,20 @@ impl ParquetTable {
             .collect()
     }
 
-    /// Reads rows `range`, batch by batch in the file's order, as live's columns. `each`
-    /// gets a batch and the number of its first row, and says whether to go on.
-    pub(crate) fn read(
-        &self,
-        pairs: &[Pair],
-        range: Range<u64>,
-        tally: &mut Tally,
-        mut each: impl FnMut(RecordBatch, u64) -> Result<bool>,
-    ) -> Result<()> {
-        let meter = Meter::default();
-        let mut next = range.start;
-        let wanted = range.end.min(self.rows());
-        let reader = self.reader(pairs, std::slice::from_ref(&(range.start..wanted)))?;
-        for batch in reader {
-            let batch = batch.map_err(|e| damage(&self.file, e.into()))?;
-            meter.add(batch.get_array_memory_size() as u64, &self.limits, self.file.path())?;
-            let first = next;
-            next += batch.num_rows() as u64;
-            let batch = self.whole(batch, pairs)?;
-            let batch = self.dress.undress(&batch, pairs, &self.name, Rows::From(first), tally)?;
-            if !each(batch, first)? {
-                return Ok(());
-            }
-        }
-        if next < wanted {
-            return Err(torn(&self.file));
-        }
-        self.file.unchanged()
-    }
-
-    /// Reads single rows, given in ascending order without repeats, in the file's order.
-    pub(crate) fn read_rows(
-        &self,
-        pairs: &[Pair],
-        rows: &[u64],
-        tally: &mut Tally,
-    ) -> Result<Vec<RecordBatch>> {
-        let mut ranges: Vec<Range<u64>> = Vec::new();
-        for row in rows {
-            match ranges.last_mut() {
-                Some(range) if range.end == *row => range.end += 1,
-                _ => ranges.push(*row..*row + 1),
-            }
-        }
-        let mut left = rows;
-        let mut batches = Vec::new();
-        for batch in self.reader(pairs, &ranges)? {
-            let batch = batch.map_err(|e| damage(&self.file, e.into()))?;
-            let (here, after) =
-                left.split_at_checked(batch.num_rows()).ok_or_else(|| torn(&self.file))?;
-            left = after;
-            let batch = self.whole(batch, pairs)?;
-            batches.push(self.dress.undress(&batch, pairs, &self.name, Rows::At(here), tally)?);
-        }
-        if !left.is_empty() {
-            return Err(torn(&self.file));
-        }
-        self.file.unchanged()?;
-        Ok(batches)
+    /// The rows of these ascending ranges, batch by batch: the columns of `pairs`.
+    pub(crate) fn read<'a>(
+        &'a self,
+        file: &'a BackupFile,
+        pairs: &'a [Pair],
+        ranges: &[Range<u64>],
+    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + 'a> {
+        let reader = self.reader(file, pairs, ranges)?;
+        Ok(reader.map(move |batch| batch.map_err(|e| damage(file, e.into()))))
     }
 
     /// A batch with those of the columns that the folders tell that are wanted, and UUIDs in their
     /// usual form where live has text.
-    fn whole(&self, batch: RecordBatch, pairs: &[Pair]) -> Result<RecordBatch> {
+    pub(crate) fn whole(&self, batch: RecordBatch, pairs: &[Pair]) -> Result<RecordBatch> {
         let is_text = |name: &String| {
             pairs.iter().any(|p| p.file == *name && p.live.carrier == Carrier::Text)
         };
@@ -318,7 +186,12 @@ impl ParquetTable {
 
     /// A reader of these ascending row ranges: row groups without any of them are not
     /// touched, pages without any are skipped.
-    fn reader(&self, pairs: &[Pair], ranges: &[Range<u64>]) -> Result<ParquetRecordBatchReader> {
+    fn reader(
+        &self,
+        file: &BackupFile,
+        pairs: &[Pair],
+        ranges: &[Range<u64>],
+    ) -> Result<ParquetRecordBatchReader> {
         let mut groups = Vec::new();
         let mut chosen: Vec<Range<usize>> = Vec::new();
         let (mut first, mut packed) = (0_u64, 0_usize);
@@ -351,18 +224,16 @@ impl ParquetTable {
         });
         let roots: Vec<usize> = wanted.map(|(root, _)| root).collect();
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(
-            self.file.clone(),
-            self.metadata.clone(),
-        )
-        .with_batch_size(self.batch_rows)
-        .with_projection(mask)
-        .with_row_groups(groups);
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), self.metadata.clone())
+                .with_batch_size(self.batch_rows)
+                .with_projection(mask)
+                .with_row_groups(groups);
         if !whole {
             let selection = RowSelection::from_consecutive_ranges(chosen.into_iter(), packed);
             builder = builder.with_row_selection(selection);
         }
-        builder.build().map_err(|e| damage(&self.file, e))
+        builder.build().map_err(|e| damage(file, e))
     }
 }
 
@@ -407,7 +278,7 @@ fn has_crc(header: &[u8]) -> bool {
     rest.first() == Some(&0x15)
 }
 
-fn torn(file: &BackupFile) -> Error {
+pub(crate) fn torn(file: &BackupFile) -> Error {
     Error::damaged(format!("backup file {} is cut short or torn", file.path().display()))
 }
 

@@ -13,8 +13,8 @@ use arrow::datatypes::DataType;
 
 use crate::backup::dress::Pair;
 use crate::backup::keys::Found;
-use crate::backup::parquet::ParquetTable;
 use crate::backup::place::Object;
+use crate::backup::table::FileTable;
 use crate::backup::text::Staged;
 use crate::error::Result;
 use crate::fit::notes::Tally;
@@ -44,21 +44,21 @@ impl Part {
 
 /// An open table: at least one file.
 #[derive(Debug)]
-pub(crate) struct Parts(Vec<ParquetTable>);
+pub(crate) struct Parts(Vec<FileTable>);
 
-impl From<ParquetTable> for Parts {
-    fn from(table: ParquetTable) -> Self {
+impl From<FileTable> for Parts {
+    fn from(table: FileTable) -> Self {
         Self(vec![table])
     }
 }
 
 impl Parts {
     /// A table of these files; `None` without any.
-    pub(crate) fn of(parts: Vec<ParquetTable>) -> Option<Self> {
+    pub(crate) fn of(parts: Vec<FileTable>) -> Option<Self> {
         (!parts.is_empty()).then_some(Self(parts))
     }
 
-    fn first(&self) -> &ParquetTable {
+    fn first(&self) -> &FileTable {
         &self.0[0]
     }
 
@@ -74,7 +74,7 @@ impl Parts {
 
     /// The exact number of rows.
     pub(crate) fn rows(&self) -> u64 {
-        self.0.iter().map(ParquetTable::rows).sum()
+        self.0.iter().map(FileTable::rows).sum()
     }
 
     /// The columns of the first file, with their Arrow types.
@@ -111,7 +111,7 @@ impl Parts {
         if !self.is_ordered(key)? {
             return Ok(Survey { rows, ordered: false, splits: Vec::new() });
         }
-        let filled: Vec<&ParquetTable> = self.0.iter().filter(|part| part.rows() > 0).collect();
+        let filled: Vec<&FileTable> = self.0.iter().filter(|part| part.rows() > 0).collect();
         let share = parts.div_ceil(filled.len().max(1));
         let mut splits = Vec::new();
         for (number, part) in filled.iter().enumerate() {

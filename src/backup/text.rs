@@ -1,8 +1,8 @@
 //! Text formats, CSV and JSON lines, and BSON, plain or compressed.
 //!
 //! A text file can't be read in key order, nor twice cheaply, nor in parts. So it is
-//! staged: one pass writes a private Parquet file whose cells are bytes, a tag
-//! ([`Tag`](crate::fit::cell::Tag)) and then the cell's own text. What a cell means is decided
+//! staged: one pass writes a private file of cells, each the cell's own text and a tag
+//! ([`Tag`](crate::fit::cell::Tag)). What a cell means is decided
 //! later, by [`fit`](crate::fit), when live's column is known: nothing is inferred here.
 //!
 //! Everything in here blocks, and is to be called off the async threads.

@@ -1,16 +1,20 @@
 //! Cells of text formats into live's column.
 //!
-//! A text format's file is staged once, every column as bytes: one byte says what
-//! the cell was in the file ([`Tag`]), the rest is its text. So nothing is decided before
+//! A text format's file is staged once, every column as bytes ([`StagedCells`]): each cell's own
+//! text, and a tag that says what it was in the file ([`Tag`]). So nothing is decided before
 //! live's column is known, and no number passes through a double on the way.
+
+pub(in crate::fit) mod plain;
+pub mod staged;
 
 use std::collections::BTreeSet;
 
-use arrow::array::{Array, BinaryArray};
+use arrow::array::Array;
 
 use crate::error::Result;
 use crate::fit::affinity::{Numeral, doubtful, numeral, stored};
-use crate::fit::carry::Carried;
+use crate::fit::carry::{Carried, CarrierBuilder};
+use crate::fit::cell::staged::StagedCells;
 use crate::fit::foreign::is_null_word;
 use crate::fit::given::{Found, Given};
 use crate::fit::moment::{self, Moment};
@@ -86,7 +90,8 @@ impl Tag {
         matches!(self, Tag::OwnNumber | Tag::OwnReal | Tag::OwnText | Tag::OwnBlob)
     }
 
-    fn of(byte: u8) -> Option<Self> {
+    /// The tag of this byte; `None` for 0 and others that are none.
+    pub fn of(byte: u8) -> Option<Self> {
         Tag::ALL.into_iter().find(|tag| *tag as u8 == byte)
     }
 }
@@ -110,24 +115,32 @@ const UNCLEAR: &str = "a text of the form b'..', of which it is lost whether it 
 
 /// Fits staged cells. `staged` is the column's name in the file.
 pub fn fit(
-    cells: &BinaryArray,
+    cells: &StagedCells,
     staged: &str,
     habits: &FileHabits,
     place: &mut Place<'_>,
 ) -> Result<Carried> {
     let column = place.column;
-    let fitter = Fitter { column, habits, millis: habits.millis.contains(staged) };
+    let bytes = cells.bytes();
+    if bytes.null_count() == bytes.len() {
+        return Ok(CarrierBuilder::nulls(column.carrier, bytes.len()));
+    }
     let strict = strict::holds(column).then(|| strict::Fitter::new(column));
+    let whole = match &strict {
+        Some(strict) => strict.cells(cells, column),
+        None => plain::cells(cells, column),
+    };
+    if let Some(array) = whole {
+        return Ok(array.into());
+    }
+    let fitter = Fitter { column, habits, millis: habits.millis.contains(staged) };
     place.carry(cells.len(), |row, scratch, out| {
-        if cells.is_null(row) {
+        if bytes.is_null(row) {
             out.push(ValueRef::Null);
             return Ok([None, None]);
         }
-        let (tag, payload) = match cells.value(row).split_first() {
-            Some((tag, payload)) => (Tag::of(*tag), payload),
-            None => (None, &[][..]),
-        };
-        let tag = tag.ok_or("a cell without a tag")?;
+        let payload = bytes.value(row);
+        let tag = cells.tag(row).ok_or("a cell without a tag")?;
         let Some(strict) = &strict else {
             let (value, habit) = fitter.value(tag, payload, scratch)?;
             let number = matches!(value, ValueRef::Int(_) | ValueRef::Real(_));

@@ -12,6 +12,7 @@ mod jsonb;
 mod moment;
 mod number;
 mod numeral;
+mod plain;
 mod real;
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ use arrow::datatypes::Int32Type;
 
 use crate::error::Result;
 use crate::fit::carry::{Carried, CarrierBuilder, exact_column};
+use crate::fit::cell::staged::StagedCells;
 use crate::fit::cell::{FileHabits, Tag};
 use crate::fit::notes::{Habit, Tally};
 use crate::fit::place::{Place, Rows};
@@ -83,10 +84,8 @@ fn cells(
     habits: &FileHabits,
     column: &Column,
 ) -> Result<(Vec<Value>, Tally)> {
-    let staged: BinaryArray = cells
-        .iter()
-        .map(|cell| cell.map(|(tag, text)| [&[tag as u8], text.as_bytes()].concat()))
-        .collect();
+    let staged: StagedCells =
+        cells.iter().map(|cell| cell.map(|(tag, text)| (tag, text.as_bytes()))).collect();
     let table = TableName::bare("t");
     let mut tally = Tally::default();
     let mut place = Place { table: &table, column, rows: Rows::From(0), tally: &mut tally };

@@ -1,15 +1,13 @@
-//! A text file staged: one private Parquet file, its cells as tagged bytes.
-//!
-//! ```text
-//! a cell := tag u8 (crate::fit::cell::Tag) | the cell's own bytes
-//! ```
+//! A text file staged: one private file of its cells, each with its own bytes and a tag
+//! ([`Tag`]).
 //!
 //! Absent members and JSON's null are NULL. A file is read once; only a JSON or BSON file in which a
-//! member first turns up behind the first rows is read twice, since a Parquet file needs its columns
-//! at its beginning. Memory holds one batch and one row group, whatever the file's size.
+//! member first turns up behind the first rows is read twice, since all batches have the same columns.
+//! Memory holds one batch, whatever the file's size.
 
 pub(in crate::backup::text) mod documents;
 pub(in crate::backup) mod sink;
+pub(in crate::backup) mod store;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +18,7 @@ use crate::backup::text::decompress::{Compression, Limits, TextReader};
 use crate::backup::text::jsonl::JsonRows;
 use crate::backup::text::mongo::bson::{self, BsonRows};
 use crate::backup::text::stage::sink::Sink;
+use crate::backup::text::stage::store::Store;
 use crate::error::{Error, Result};
 use crate::fit::cell::{FileHabits, Tag};
 
@@ -60,9 +59,10 @@ pub struct TextFile<'a> {
 /// A staged file; its folder is removed when this is dropped.
 #[derive(Debug)]
 pub struct Staged {
-    /// The Parquet file: a nullable Binary column for each column, in the order of
-    /// [`Staged::columns`], and the rows in the file's order.
+    /// The file of the cells, in the order of [`Staged::columns`], and the rows in the file's order.
     pub path: PathBuf,
+    /// Where they are in it.
+    pub(in crate::backup) store: Store,
     /// The columns, in the order in which they turned up.
     pub columns: Vec<StagedColumn>,
     /// The number of rows.
@@ -119,7 +119,6 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
     while rows.advance()? {
         let ascii = rows.is_ascii();
         for (index, cells) in sink.columns.iter_mut().enumerate() {
-            cells.values.push(0);
             let begin = cells.values.len();
             let quoted = rows.field(index, &mut cells.values);
             let text = &cells.values[begin..];

@@ -1,16 +1,15 @@
-//! Text backups from the bytes of a file to the staged Parquet.
+//! Text backups from the bytes of a file to the staged cells.
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::Array;
 use flate2::Compression as Level;
 use flate2::write::GzEncoder;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::{Limits, Staged, TextFile, TextFormat, stage};
+use crate::backup::file::BackupFile;
 use crate::error::{Kind, Result};
 
 pub(super) fn staged(
@@ -37,22 +36,20 @@ pub(super) fn gz(text: &[u8]) -> Vec<u8> {
 
 /// A staged column's cells as text: the tag of what each was, then its text.
 pub(super) fn column(staged: &Staged, name: &str) -> Vec<Option<String>> {
-    let file = fs::File::open(&staged.path).unwrap();
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
-    let batches: Vec<RecordBatch> = reader.map(|b| b.unwrap()).collect();
-    let cell = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    batches
-        .iter()
-        .flat_map(|b| {
-            let array = b.column_by_name(name).unwrap();
-            match array.data_type() {
-                DataType::Binary => {
-                    array.as_binary::<i32>().iter().map(|v| v.map(cell)).collect::<Vec<_>>()
-                }
-                _ => array.as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect(),
-            }
-        })
-        .collect()
+    let file = BackupFile::open(&staged.path, None).unwrap();
+    let place = staged.columns.iter().position(|column| column.name == name).unwrap();
+    let all = 0..staged.rows;
+    let batches = staged.store.read(&file, vec![place], std::slice::from_ref(&all));
+    let cells = batches.flat_map(|batch| {
+        let cells = batch.unwrap().columns.remove(0);
+        let cell = |row| {
+            let bytes = cells.bytes().is_valid(row).then(|| cells.bytes().value(row))?;
+            let tag = char::from(cells.tag(row).unwrap() as u8);
+            Some(format!("{tag}{}", String::from_utf8_lossy(bytes)))
+        };
+        (0..cells.len()).map(cell).collect::<Vec<_>>()
+    });
+    cells.collect()
 }
 
 #[test]

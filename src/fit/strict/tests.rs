@@ -4,6 +4,7 @@ mod documented;
 mod laws;
 mod moments;
 mod numbers;
+mod plain;
 mod texts;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use arrow::array::{
 };
 
 use crate::fit::carry::Carried;
+use crate::fit::cell::staged::StagedCells;
 use crate::fit::cell::{self, FileHabits, Tag};
 use crate::fit::foreign;
 use crate::fit::notes::{Habit, Tally};
@@ -79,7 +81,7 @@ fn arrow(array: ArrayRef, column: &Column) -> Fitted {
 
 /// A cell of a text format.
 fn cell(tag: Tag, payload: &[u8], column: &Column) -> Fitted {
-    let staged = BinaryArray::from_iter_values([[&[tag as u8], payload].concat()]);
+    let staged: StagedCells = [Some((tag, payload))].into_iter().collect();
     one(column, |place| cell::fit(&staged, "c", &FileHabits::default(), place))
 }
 

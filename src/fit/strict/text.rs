@@ -108,6 +108,16 @@ impl Texts {
         }
     }
 
+    /// True for PostgreSQL's `jsonb`.
+    pub(super) fn is_jsonb(&self) -> bool {
+        matches!(self.kind, Kind::Jsonb)
+    }
+
+    /// Appends the text that PostgreSQL prints for a `jsonb`; `None` for what is none.
+    pub(super) fn write_jsonb(&self, text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        jsonb::canonical(text, out).ok()
+    }
+
     /// True when the engine refuses a NUL in text.
     pub(super) fn refuses_nul(&self) -> bool {
         self.engine == Affinity::Postgres

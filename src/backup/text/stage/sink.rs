@@ -1,31 +1,26 @@
-//! The Parquet file of a staged file: batches filled cell by cell, in a private folder.
+//! Batches of a staged file, filled cell by cell, and written to a private folder.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, NullBufferBuilder, RecordBatch, RecordBatchOptions};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use arrow::array::NullBufferBuilder;
+use arrow::buffer::Buffer;
 use tempfile::TempDir;
 
+use crate::backup::text::stage::store::{ColumnBytes, StoreWriter};
 use crate::backup::text::stage::{MAX_COLUMNS, Staged, StagedColumn, too_many};
 use crate::error::{Error, Result};
 use crate::fit::cell::{FileHabits, MILLIS_FROM, Tag};
 
-const BATCH_ROWS: usize = 8_192;
+const BATCH_ROWS: usize = 4_096;
 const BATCH_BYTES: usize = 1 << 20;
-const ROW_GROUP_BYTES: usize = 8 << 20;
 
-/// The Parquet file being written, and the batch being filled.
+/// The file being written, and the batch being filled.
 #[derive(Debug)]
 pub(in crate::backup) struct Sink {
     folder: TempDir,
-    writer: Option<(SchemaRef, ArrowWriter<File>)>,
+    writer: Option<StoreWriter>,
     pub(in crate::backup) columns: Vec<Cells>,
     index: HashMap<Vec<u8>, usize>,
     /// Rows in the batch.
@@ -44,6 +39,10 @@ pub(in crate::backup) struct Cells {
     pub(in crate::backup) values: Vec<u8>,
     offsets: Vec<i32>,
     nulls: NullBufferBuilder,
+    /// The tag of the batch's cells so far.
+    tag: Option<Tag>,
+    /// The tags of the batch's cells, once they differ; 0 for NULL.
+    each: Vec<u8>,
     /// A bit for each tag met.
     tags: u128,
     millis: bool,
@@ -93,7 +92,6 @@ impl Sink {
     pub(in crate::backup) fn begin_cell(&mut self, column: usize) -> bool {
         let cells = &mut self.columns[column];
         self.present += 1;
-        cells.values.push(0);
         cells.offsets.len() == self.filled + 1
     }
 
@@ -115,21 +113,34 @@ impl Sink {
     }
 
     fn write(&mut self) -> Result<()> {
-        let folder = self.folder.path().to_owned();
-        let (schema, writer) = match &mut self.writer {
+        let path = self.folder.path().join(FILE);
+        let failed = |e| unwritable(&path).because(e);
+        let writer = match &mut self.writer {
             Some(writer) => writer,
-            none => {
-                let new = open_writer(&self.columns, self.folder.path())?;
-                none.insert(new)
-            }
+            none => none.insert(StoreWriter::create(&path, self.columns.len()).map_err(failed)?),
         };
-        let arrays = self.columns.iter_mut().map(Cells::take).collect::<Result<Vec<ArrayRef>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(self.filled));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?;
-        self.filled = 0;
-        writer.write(&batch).map_err(|e| unwritable(&folder).because(e))?;
-        if writer.in_progress_size() >= ROW_GROUP_BYTES {
-            writer.flush().map_err(|e| unwritable(&folder).because(e))?;
+        let rows = std::mem::take(&mut self.filled);
+        let offsets: Vec<Buffer> = self
+            .columns
+            .iter_mut()
+            .map(|cells| Buffer::from_vec(std::mem::take(&mut cells.offsets)))
+            .collect();
+        let columns: Vec<ColumnBytes<'_>> = self
+            .columns
+            .iter_mut()
+            .zip(&offsets)
+            .map(|(cells, offsets)| ColumnBytes {
+                offsets,
+                nulls: cells.nulls.finish(),
+                // A column of NULLs may have any.
+                tag: cells.each.is_empty().then_some(cells.tag.unwrap_or(Tag::OwnText)),
+                each: &cells.each,
+                values: &cells.values,
+            })
+            .collect();
+        writer.push(rows, &columns).map_err(failed)?;
+        for (cells, offsets) in self.columns.iter_mut().zip(offsets) {
+            cells.clear(offsets);
         }
         Ok(())
     }
@@ -139,23 +150,30 @@ impl Sink {
         if self.filled > 0 {
             self.write()?;
         }
-        if let Some((_, writer)) = &mut self.writer {
+        for cells in &mut self.columns {
+            cells.park();
+        }
+        if let Some(writer) = &mut self.writer {
             writer.flush().map_err(|e| unwritable(self.folder.path()).because(e))?;
         }
         Ok(())
     }
 
     pub(in crate::backup) fn finish(mut self) -> Result<Staged> {
-        if self.filled > 0 || self.writer.is_none() {
+        if self.filled > 0 {
             self.write()?;
         }
         let path = self.folder.path().join(FILE);
-        if let Some((_, writer)) = self.writer {
-            writer.close().map_err(|e| unwritable(&path).because(e))?;
-        }
+        let failed = |e| unwritable(&path).because(e);
+        let writer = match self.writer {
+            Some(writer) => writer,
+            None => StoreWriter::create(&path, self.columns.len()).map_err(failed)?,
+        };
+        let store = writer.finish().map_err(failed)?;
         let millis = self.columns.iter().filter(|c| c.millis).map(|c| c.name.clone()).collect();
         Ok(Staged {
             path,
+            store,
             columns: self.columns.into_iter().map(Cells::finish).collect(),
             rows: self.rows,
             habits: FileHabits { quotes_empty: self.quotes_empty, millis },
@@ -173,6 +191,8 @@ impl Cells {
             values: Vec::new(),
             offsets: vec![0],
             nulls: NullBufferBuilder::new(BATCH_ROWS),
+            tag: None,
+            each: Vec::new(),
             tags: 0,
             millis: false,
             absent: nulls as u64,
@@ -185,6 +205,9 @@ impl Cells {
     fn null(&mut self) {
         self.offsets.push(self.values.len() as i32);
         self.nulls.append_null();
+        if !self.each.is_empty() {
+            self.each.push(0);
+        }
     }
 
     /// Ends the cell that [`Sink::begin_cell`] began, with its tag.
@@ -194,24 +217,45 @@ impl Cells {
             self.values.truncate(begin);
             return self.null();
         };
-        self.values[begin] = tag as u8;
-        self.tags |= 1 << tag as u8;
+        if self.tag != Some(tag) || !self.each.is_empty() {
+            self.differ(tag);
+        }
         if tag == Tag::Number && !self.millis {
-            self.millis = is_millis(&self.values[begin + 1..]);
+            self.millis = is_millis(&self.values[begin..]);
         }
         self.offsets.push(self.values.len() as i32);
         self.nulls.append_non_null();
     }
 
-    /// The column's array; the column is empty afterwards.
-    fn take(&mut self) -> Result<ArrayRef> {
-        let room = self.values.len() + self.values.len() / 8;
-        let values = std::mem::replace(&mut self.values, Vec::with_capacity(room));
-        let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(BATCH_ROWS + 1));
+    /// Takes a tag that is not, or not only, that of the cells before.
+    fn differ(&mut self, tag: Tag) {
+        self.tags |= 1 << tag as u8;
+        match self.tag {
+            None => self.tag = Some(tag),
+            Some(before) => {
+                if self.each.is_empty() {
+                    self.each.resize(self.offsets.len() - 1, before as u8);
+                }
+                self.each.push(tag as u8);
+            }
+        }
+    }
+
+    /// Empties the batch; `offsets` are those that were written, whose room is used again.
+    fn clear(&mut self, offsets: Buffer) {
+        self.values.clear();
+        self.offsets = offsets.into_vec().unwrap_or_default();
+        self.offsets.clear();
         self.offsets.push(0);
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-        let array = BinaryArray::try_new(offsets, Buffer::from_vec(values), self.nulls.finish())?;
-        Ok(Arc::new(array))
+        self.tag = None;
+        self.each.clear();
+    }
+
+    /// Gives the room of an empty batch back.
+    fn park(&mut self) {
+        self.values = Vec::new();
+        self.offsets = vec![0];
+        self.each = Vec::new();
     }
 
     fn finish(self) -> StagedColumn {
@@ -235,24 +279,7 @@ fn is_millis(token: &[u8]) -> bool {
             .is_some_and(|value| value.unsigned_abs() >= MILLIS_FROM)
 }
 
-const FILE: &str = "staged.parquet";
-
-fn open_writer(columns: &[Cells], folder: &Path) -> Result<(SchemaRef, ArrowWriter<File>)> {
-    let field = |cells: &Cells| Field::new(&cells.name, DataType::Binary, true);
-    let schema = Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()));
-    // Written once and read a few times, on this machine: quickly, without what prunes.
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_dictionary_enabled(false)
-        .set_statistics_enabled(EnabledStatistics::None)
-        .set_data_page_size_limit(256 << 10)
-        .build();
-    let path = folder.join(FILE);
-    let file = private_file(&path).map_err(|e| unwritable(&path).because(e))?;
-    let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties))
-        .map_err(|e| unwritable(&path).because(e))?;
-    Ok((schema, writer))
-}
+const FILE: &str = "staged";
 
 fn unwritable(place: &Path) -> Error {
     Error::failed(format!("the backup could not be staged in {}", place.display())).hint(

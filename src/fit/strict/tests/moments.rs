@@ -138,7 +138,7 @@ fn what_is_no_moment_is_refused() {
 fn t5_epoch_milliseconds_are_moments_where_the_file_shows_it() {
     let habits = FileHabits { millis: ["c".to_owned()].into(), ..FileHabits::default() };
     let cell = |payload: &str, column: &Column| {
-        let staged = BinaryArray::from_iter_values([[b"n", payload.as_bytes()].concat()]);
+        let staged: StagedCells = [Some((Tag::Number, payload.as_bytes()))].into_iter().collect();
         one(column, |place| cell::fit(&staged, "c", &habits, place))
     };
     let habit = Some(Habit::EpochMillis);

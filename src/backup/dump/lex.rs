@@ -224,17 +224,30 @@ fn opens_name(byte: u8, dialect: Dialect) -> Option<u8> {
 /// where it `escapes`, one behind a backslash.
 pub(super) fn quote_end(
     bytes: &[u8],
-    mut at: usize,
+    at: usize,
     close: u8,
     escapes: bool,
     whole: bool,
 ) -> Result<usize, Stop> {
+    quoted(bytes, at, close, escapes, whole).map(|(end, _)| end)
+}
+
+/// The same, and whether there are doubled quotes or escapes to undo.
+pub(super) fn quoted(
+    bytes: &[u8],
+    mut at: usize,
+    close: u8,
+    escapes: bool,
+    whole: bool,
+) -> Result<(usize, bool), Stop> {
+    let mut marked = false;
     loop {
         let rest = &bytes[at..];
         let hit = if escapes { memchr2(close, b'\\', rest) } else { memchr(close, rest) };
         let Some(len) = hit else { return Err(Stop::More) };
         at += len;
         if bytes[at] != close {
+            marked = true;
             at += 2;
             if at > bytes.len() {
                 return Err(Stop::More);
@@ -242,9 +255,9 @@ pub(super) fn quote_end(
             continue;
         }
         match bytes.get(at + 1) {
-            Some(b) if *b == close && close != b']' => at += 2,
+            Some(b) if *b == close && close != b']' => (at, marked) = (at + 2, true),
             None if !whole => return Err(Stop::More),
-            _ => return Ok(at + 1),
+            _ => return Ok((at + 1, marked)),
         }
     }
 }

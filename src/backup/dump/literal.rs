@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
-use crate::backup::dump::lex::{Dialect, blank, is_word, quote_end};
+use crate::backup::dump::lex::{Dialect, blank, is_word, quote_end, quoted};
 use crate::backup::text::window::Stop;
 use crate::model::value::push_unhex;
 
@@ -202,16 +202,13 @@ fn string(
     binary: bool,
 ) -> Result<(Literal, usize), Stop> {
     let close = bytes[quote];
-    let end = quote_end(bytes, quote + 1, close, escapes, whole)?;
+    let (end, marks) = quoted(bytes, quote + 1, close, escapes, whole)?;
     let range = quote + 1..end - 1;
-    let inner = &bytes[range.clone()];
     let marked = match dialect {
-        _ if escapes && memchr2(b'\\', close, inner).is_some() => match dialect {
-            Dialect::Mysql { .. } => Marked::Mysql,
-            _ => Marked::Postgres,
-        },
-        _ if memchr(close, inner).is_some() => Marked::Doubled,
-        _ => Marked::No,
+        _ if !marks => Marked::No,
+        _ if !escapes => Marked::Doubled,
+        Dialect::Mysql { .. } => Marked::Mysql,
+        _ => Marked::Postgres,
     };
     Ok((Literal { range, shape: Shape::Text { marked, binary } }, end))
 }

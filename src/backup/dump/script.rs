@@ -170,6 +170,9 @@ impl<R: Read> Script<R> {
     fn row_follows(&mut self, dialect: Dialect) -> Result<bool> {
         let delimiter = &self.delimiter;
         let (length, more) = self.window.find("an INSERT", |bytes, whole| {
+            if bytes.first() == Some(&b',') {
+                return Ok((1, true));
+            }
             let at = blank(bytes, 0, whole, dialect)?;
             if bytes.get(at) == Some(&b',') {
                 return Ok((at + 1, true));

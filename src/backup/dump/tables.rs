@@ -1,7 +1,7 @@
 //! The tables that are met while a dump is read, and the staging of those that are wanted.
 //!
 //! A dump is read once, whatever number of its tables is wanted. Memory stays that of one
-//! table: of the others a Parquet file is open at most, its rows written out.
+//! table: of the others a file is open at most, its rows written out.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -477,14 +477,14 @@ impl Rows<'_> {
     ) -> Result<()> {
         *self.rows += 1;
         let wanted = self.places.len();
+        let mut places = self.places.iter();
         let mut found = 0;
         for field in fields {
             found += 1;
-            let place = self.places.get(found - 1).copied().flatten();
-            if let (Some(sink), Some((column, reading))) = (&mut self.sink, place) {
-                sink.begin_cell(column);
-                let cells = &mut sink.columns[column];
-                let tag = cell(found - 1, field, &reading, &mut cells.values)
+            if let (Some(sink), Some(Some((column, reading)))) = (&mut self.sink, places.next()) {
+                sink.begin_cell(*column);
+                let cells = &mut sink.columns[*column];
+                let tag = cell(found - 1, field, reading, &mut cells.values)
                     .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
                 cells.end_cell(tag);
             }

@@ -115,11 +115,11 @@ async fn verify(
         let rows = record.written.rows();
         let wanted = take(keys(&batch)?, &rows)?;
         let (live, exists) = reader.rows(table, &columns, &wanted).await?;
-        let judge = Judge::new(table, &batch, &columns, &live, &exists)?;
+        let judge = Judge::new(table, (&batch, &rows), &columns, (&live, &exists))?;
         let line = &mut report.tables[batch.table];
         line.written += rows.len() as u64;
         for (at, &row) in rows.iter().enumerate() {
-            let detail = match judge.standing(at, row)? {
+            let detail = match judge.standing(at)? {
                 Standing::After => {
                     line.same += 1;
                     continue;

@@ -86,13 +86,13 @@ pub(crate) async fn attempt(
         Some(target.read(plan, &columns, &take(keys(batch)?, &wanted)?).await?)
     };
     let earlier = match &earlier {
-        Some((live, exists)) => Some(Judge::new(plan, batch, &columns, live, exists)?),
+        Some((live, exists)) => Some(Judge::new(plan, (batch, &wanted), &columns, (live, exists))?),
         None => None,
     };
     let mut due = Vec::with_capacity(wanted.len());
     let mut due_at = Vec::with_capacity(wanted.len());
     for (at, &row) in wanted.iter().enumerate() {
-        match earlier.as_ref().map_or(Ok(Standing::Before), |judge| judge.standing(at, row))? {
+        match earlier.as_ref().map_or(Ok(Standing::Before), |judge| judge.standing(at))? {
             Standing::Before => {
                 due.push(row);
                 due_at.push(at);
@@ -135,9 +135,9 @@ pub(crate) async fn attempt(
     }
     if blind && !refused.is_empty() {
         let (live, exists) = target.read(plan, &columns, &take(keys(batch)?, &refused)?).await?;
-        let judge = Judge::new(plan, batch, &columns, &live, &exists)?;
+        let judge = Judge::new(plan, (batch, &refused), &columns, (&live, &exists))?;
         for (at, &row) in refused.iter().enumerate() {
-            match judge.standing(at, row)? {
+            match judge.standing(at)? {
                 Standing::Before => {}
                 Standing::After => {
                     outcome.left.remove(&row);
@@ -155,11 +155,11 @@ pub(crate) async fn attempt(
 
     let (live, exists) =
         target.read(plan, &columns, &take(keys(batch)?, &outcome.written)?).await?;
-    let judge = Judge::new(plan, batch, &columns, &live, &exists)?;
+    let judge = Judge::new(plan, (batch, &outcome.written), &columns, (&live, &exists))?;
     let mut again = Left::new();
     for (at, &row) in outcome.written.iter().enumerate() {
         let earlier = earlier.as_ref().map(|e| (e, written_at[at]));
-        if let Some(detail) = judge.inexact(at, row, earlier)? {
+        if let Some(detail) = judge.inexact(at, earlier)? {
             again.insert(row, (Reason::NotExact, detail));
         }
     }

@@ -67,9 +67,9 @@ impl Run<'_> {
             let columns = columns(plan);
             let (live, exists) =
                 self.target.read(plan, &columns, &take(keys(&batch)?, &rows)?).await?;
-            let judge = Judge::new(plan, &batch, &columns, &live, &exists)?;
-            for (at, &row) in rows.iter().enumerate() {
-                if judge.standing(at, row)? == Standing::After {
+            let judge = Judge::new(plan, (&batch, &rows), &columns, (&live, &exists))?;
+            for at in 0..rows.len() {
+                if judge.standing(at)? == Standing::After {
                     return Ok(true);
                 }
             }

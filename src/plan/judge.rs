@@ -1,16 +1,20 @@
 //! Where live's rows stand, next to a plan's images.
 //!
 //! Rows are compared cell by cell, storage class and bytes, with the decoder that the diff
-//! used. No I/O here.
+//! used; whole columns first, since nearly all rows of a batch stand alike. No I/O here.
 
-use arrow::array::{RecordBatch, UInt32Array};
+use std::sync::OnceLock;
+
+use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::buffer::BooleanBuffer;
+use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::take_record_batch;
 
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::table::{Column, TriggerEvent};
-use crate::model::value::{Cells, ValueRef};
+use crate::model::value::{Cells, EXACT, ValueRef};
 use crate::plan::file::image;
 
 /// The columns that are read to judge a table's rows: all of the images, and where a
@@ -68,24 +72,28 @@ pub(crate) enum Standing {
 /// Live's rows beside the images of one batch.
 pub(crate) struct Judge<'a> {
     plan: &'a TablePlan,
+    batch: &'a Batch,
+    rows: &'a [usize],
     before: Option<Cells<'a>>,
     after: Option<Cells<'a>>,
+    read: &'a RecordBatch,
     live: Cells<'a>,
     exists: &'a [bool],
     columns: &'a [Column],
     /// For each column of the image before: its place among `columns`.
     before_at: Vec<usize>,
     after_at: Vec<usize>,
+    as_before: OnceLock<BooleanBuffer>,
+    as_after: OnceLock<BooleanBuffer>,
 }
 
 impl<'a> Judge<'a> {
-    /// `live` was read with [`columns`].
+    /// `live` was read with [`columns`], and holds the batch's rows `rows`, in their order.
     pub(crate) fn new(
         plan: &'a TablePlan,
-        batch: &'a Batch,
+        (batch, rows): (&'a Batch, &'a [usize]),
         columns: &'a [Column],
-        live: &'a RecordBatch,
-        exists: &'a [bool],
+        (live, exists): (&'a RecordBatch, &'a [bool]),
     ) -> Result<Self> {
         let place = |own: &[Column]| -> Vec<usize> {
             own.iter().filter_map(|o| columns.iter().position(|c| c.name == o.name)).collect()
@@ -95,25 +103,30 @@ impl<'a> Judge<'a> {
         };
         Ok(Self {
             plan,
+            batch,
+            rows,
             before: cells(&batch.before, &plan.before)?,
             after: cells(&batch.after, &plan.after)?,
+            read: live,
             live: image::cells(live, columns)?,
             exists,
             columns,
             before_at: place(&plan.before),
             after_at: place(&plan.after),
+            as_before: OnceLock::new(),
+            as_after: OnceLock::new(),
         })
     }
 
-    /// Where live's row `at` stands, which is the batch's row `row`.
-    pub(crate) fn standing(&self, at: usize, row: usize) -> Result<Standing> {
+    /// Where live's row `at` stands.
+    pub(crate) fn standing(&self, at: usize) -> Result<Standing> {
         let exists = self.exists[at];
         Ok(match self.plan.op {
             Op::Insert if !exists => Standing::Before,
-            Op::Insert => match self.first_after(at, row)? {
+            Op::Insert => match self.first_after(at)? {
                 None => Standing::After,
                 Some(_) => {
-                    let differing = self.differing(&self.after, &self.after_at, at, row)?;
+                    let differing = self.differing(&self.after, &self.after_at, at)?;
                     Standing::Neither(
                         Reason::Exists,
                         format!("a row with this key differs in {differing}"),
@@ -124,24 +137,23 @@ impl<'a> Judge<'a> {
             Op::Update if !exists => {
                 Standing::Neither(Reason::NotFound, "the row is gone".to_owned())
             }
-            Op::Update if self.first_after(at, row)?.is_none() => Standing::After,
-            Op::Update | Op::Delete => match self.first(&self.before, &self.before_at, at, row)? {
+            Op::Update if self.first_after(at)?.is_none() => Standing::After,
+            Op::Update | Op::Delete => match self.first_before(at)? {
                 None => Standing::Before,
                 Some(_) => {
-                    let differing = self.differing(&self.before, &self.before_at, at, row)?;
+                    let differing = self.differing(&self.before, &self.before_at, at)?;
                     Standing::Neither(Reason::Data, format!("{differing} changed"))
                 }
             },
         })
     }
 
-    /// `None` when live's row `at`, read again after the write, is just the batch's row
-    /// `row`; else how it differs. `earlier` are the rows as they were before the write,
-    /// with the row's place there: columns that are not written must not have moved.
+    /// `None` when live's row `at`, read again after the write, is just as planned; else how
+    /// it differs. `earlier` are the rows as they were before the write, with the row's place
+    /// there: columns that are not written must not have moved.
     pub(crate) fn inexact(
         &self,
         at: usize,
-        row: usize,
         earlier: Option<(&Judge<'_>, usize)>,
     ) -> Result<Option<String>> {
         if self.plan.op == Op::Delete {
@@ -150,10 +162,10 @@ impl<'a> Judge<'a> {
         if !self.exists[at] {
             return Ok(Some("the row is not found after its write".to_owned()));
         }
-        if let Some(column) = self.first_after(at, row)?
+        if let Some(column) = self.first_after(at)?
             && let Some(after) = &self.after
         {
-            let planned = class(after.get(row, column)?);
+            let planned = class(after.get(self.rows[at], column)?);
             let stored = class(self.live.get(at, self.after_at[column])?);
             let name = &self.plan.after[column].name;
             return Ok(Some(if planned == stored {
@@ -174,8 +186,51 @@ impl<'a> Judge<'a> {
         Ok(None)
     }
 
-    fn first_after(&self, at: usize, row: usize) -> Result<Option<usize>> {
-        self.first(&self.after, &self.after_at, at, row)
+    fn first_after(&self, at: usize) -> Result<Option<usize>> {
+        let image = self.batch.after.as_ref();
+        let alike = || self.alike(image, &self.plan.after, &self.after_at);
+        match self.as_after.get_or_init(alike).value(at) {
+            true => Ok(None),
+            false => self.first(&self.after, &self.after_at, at),
+        }
+    }
+
+    fn first_before(&self, at: usize) -> Result<Option<usize>> {
+        let image = self.batch.before.as_ref();
+        let alike = || self.alike(image, &self.plan.before, &self.before_at);
+        match self.as_before.get_or_init(alike).value(at) {
+            true => Ok(None),
+            false => self.first(&self.before, &self.before_at, at),
+        }
+    }
+
+    /// The rows that whole columns show to be as in an image. Of the others nothing is said: a
+    /// cell that its carrier can't hold is looked at by itself.
+    fn alike(
+        &self,
+        image: Option<&RecordBatch>,
+        columns: &[Column],
+        places: &[usize],
+    ) -> BooleanBuffer {
+        let compared = || {
+            let image = take(image.filter(|_| columns.len() == places.len())?, self.rows).ok()?;
+            let mut same = BooleanBuffer::new_set(self.read.num_rows());
+            for (column, place) in columns.iter().zip(places) {
+                let planned = image.column_by_name(&column.name)?;
+                let stands = self.read.column_by_name(&self.columns[*place].name)?;
+                same = &same & not_distinct(planned, stands).ok()?.values();
+            }
+            for rows in [&image, self.read] {
+                let exact = rows.column_by_name(EXACT)?;
+                if let Some(held) = exact.nulls().filter(|n| n.null_count() < n.len()) {
+                    same = &same & &!held.inner();
+                } else if exact.null_count() < exact.len() {
+                    return None;
+                }
+            }
+            Some(same)
+        };
+        compared().unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))
     }
 
     /// The first column of an image in which live differs.
@@ -184,7 +239,6 @@ impl<'a> Judge<'a> {
         image: &Option<Cells<'a>>,
         places: &[usize],
         at: usize,
-        row: usize,
     ) -> Result<Option<usize>> {
         let Some(image) = image else {
             return Err(Error::refused(format!(
@@ -193,24 +247,18 @@ impl<'a> Judge<'a> {
             )));
         };
         for (column, place) in places.iter().enumerate() {
-            if image.get(row, column)? != self.live.get(at, *place)? {
+            if image.get(self.rows[at], column)? != self.live.get(at, *place)? {
                 return Ok(Some(column));
             }
         }
         Ok(None)
     }
 
-    fn differing(
-        &self,
-        image: &Option<Cells<'a>>,
-        places: &[usize],
-        at: usize,
-        row: usize,
-    ) -> Result<String> {
+    fn differing(&self, image: &Option<Cells<'a>>, places: &[usize], at: usize) -> Result<String> {
         let Some(image) = image else { return Ok(String::new()) };
         let mut names = Vec::new();
         for (column, place) in places.iter().enumerate() {
-            if image.get(row, column)? != self.live.get(at, *place)? {
+            if image.get(self.rows[at], column)? != self.live.get(at, *place)? {
                 names.push(self.columns[*place].name.as_str());
             }
         }

@@ -57,7 +57,7 @@ pub(crate) fn fetch(
             None => statement.look_up(connection, turn, &mut rows),
         })?;
     }
-    rows.take()
+    rows.finish()
 }
 
 /// The first and last rowid where most of the rows between them are wanted.
@@ -69,9 +69,14 @@ fn dense_run(table: &Table, key: &[Column], keys: &[Vec<ValueRef<'_>>]) -> Optio
     else {
         return None;
     };
-    let span = i128::from(*last) - i128::from(*first) + 1;
     let ours = alias.name.eq_ignore_ascii_case(&only.name) && only.carrier == Carrier::Int;
-    (ours && keys.len() >= 16 && span * 3 < keys.len() as i128 * 10).then_some((*first, *last))
+    (ours && is_dense(*first, *last, keys.len())).then_some((*first, *last))
+}
+
+/// True where a pass over the rowids from the first to the last costs less than so many look-ups.
+pub(crate) fn is_dense(first: i64, last: i64, keys: usize) -> bool {
+    let span = i128::from(last) - i128::from(first) + 1;
+    keys >= 16 && span * 3 < keys as i128 * 10
 }
 
 /// The parts of the SQL.

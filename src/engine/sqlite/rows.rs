@@ -67,27 +67,28 @@ impl Builder {
         }
     }
 
-    /// The array so far, and the builder ready for a batch of the same size.
-    fn finish(&mut self, rows: usize) -> ArrayRef {
+    /// The array so far, and the builder ready for `next` rows like them.
+    fn finish(&mut self, next: usize) -> ArrayRef {
+        let bytes = |used: usize| if next == 0 { 0 } else { used };
         match self {
             Builder::Int(b) => {
                 let array = Arc::new(b.finish());
-                *b = Int64Builder::with_capacity(rows);
+                *b = Int64Builder::with_capacity(next);
                 array
             }
             Builder::Real(b) | Builder::Number(b) => {
                 let array = Arc::new(b.finish());
-                *b = Float64Builder::with_capacity(rows);
+                *b = Float64Builder::with_capacity(next);
                 array
             }
             Builder::Text(b) => {
                 let array = b.finish();
-                *b = StringBuilder::with_capacity(rows, array.value_data().len());
+                *b = StringBuilder::with_capacity(next, bytes(array.value_data().len()));
                 Arc::new(array)
             }
             Builder::Blob(b) => {
                 let array = b.finish();
-                *b = BinaryBuilder::with_capacity(rows, array.value_data().len());
+                *b = BinaryBuilder::with_capacity(next, bytes(array.value_data().len()));
                 Arc::new(array)
             }
             Builder::Foreign(data_type, rows) => new_null_array(data_type, std::mem::take(rows)),
@@ -197,15 +198,24 @@ impl Rows {
         self.payload.clear();
     }
 
-    /// The batch, and an empty one in its place.
+    /// The batch, and an empty one of its size in its place.
     pub(crate) fn take(&mut self) -> Result<RecordBatch> {
+        self.batch(self.rows)
+    }
+
+    /// The batch, after which no other comes.
+    pub(crate) fn finish(mut self) -> Result<RecordBatch> {
+        self.batch(0)
+    }
+
+    fn batch(&mut self, next: usize) -> Result<RecordBatch> {
         let exact: ArrayRef = match self.exact.take() {
             Some(mut exact) => Arc::<BinaryArray>::new(exact.finish()),
             None => new_null_array(&DataType::Binary, self.rows),
         };
-        let rows = std::mem::take(&mut self.rows);
+        self.rows = 0;
         self.bytes = 0;
-        let mut arrays: Vec<ArrayRef> = self.builders.iter_mut().map(|b| b.finish(rows)).collect();
+        let mut arrays: Vec<ArrayRef> = self.builders.iter_mut().map(|b| b.finish(next)).collect();
         arrays.push(exact);
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
     }

@@ -6,6 +6,7 @@
 //! not show. Constraints, triggers and foreign keys stay on.
 
 mod children;
+mod reading;
 mod refusal;
 mod sql;
 mod writing;
@@ -15,12 +16,10 @@ use async_trait::async_trait;
 
 use crate::engine::sqlite::open::{Writer, open_for_writing};
 use crate::engine::sqlite::raw::{Connection, SqliteError};
-use crate::engine::sqlite::rows::Rows;
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::{Column, TableName, TableSchema};
-use crate::model::value::{Cells, ValueRef};
 use crate::target::{Target, Written};
 
 /// A live SQLite file that rows are written to.
@@ -160,45 +159,10 @@ impl Target for SqliteTarget {
         columns: &[Column],
         keys: &RecordBatch,
     ) -> Result<(RecordBatch, Vec<bool>)> {
-        let key = plan.key_columns()?;
-        let cells = Cells::of(keys, &key)?;
-        let sql = sql::select(&plan.table, &plan.key, columns);
-        blocking(|| {
-            let reading = |e| self.failed(&format!("read a row of {}", plan.table), e);
-            let mut statement = self.connection.prepare(&sql).map_err(reading)?;
-            let mut rows = Rows::new(columns, keys.num_rows());
-            let mut exists = Vec::with_capacity(keys.num_rows());
-            let mut wanted: Vec<ValueRef<'_>> = Vec::with_capacity(key.len());
-            for row in 0..keys.num_rows() {
-                wanted.clear();
-                for column in 0..key.len() {
-                    wanted.push(cells.get(row, column)?);
-                }
-                let mut found = 0;
-                statement
-                    .query(&wanted, |r| {
-                        if wanted.iter().enumerate().all(|(i, v)| r.get(columns.len() + i) == *v) {
-                            found += 1;
-                            if found == 1 {
-                                rows.push(r);
-                            }
-                        }
-                        Ok::<bool, SqliteError>(found < 2)
-                    })
-                    .map_err(reading)?;
-                match found {
-                    0 => rows.push_absent(),
-                    1 => {}
-                    _ => {
-                        return Err(Error::refused(format!(
-                            "live: more than one row of {} has the key ({})",
-                            plan.table, plan.key
-                        )));
-                    }
-                }
-                exists.push(found == 1);
-            }
-            Ok((rows.take()?, exists))
+        blocking(|| reading::read(&self.connection, plan, columns, keys)).map_err(|stop| match stop
+        {
+            Stop::Ours(e) => e,
+            Stop::Sqlite(e) => self.failed(&format!("read a row of {}", plan.table), e),
         })
     }
 

@@ -1,6 +1,8 @@
 //! Reading the cells of a batch, those that fit their carriers and those that do not.
 
-use arrow::array::{Array, AsArray, BinaryArray, RecordBatch};
+use arrow::array::{
+    Array, AsArray, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType,
     UInt64Type,
@@ -13,8 +15,43 @@ use crate::model::value::{EXACT, ValueRef, exact_cells, push_exact, stands_for_i
 /// Reads cells of a batch whose columns travel in known carriers, misfits included.
 #[derive(Debug)]
 pub struct Cells<'a> {
-    columns: Vec<(&'a str, Carrier, &'a dyn Array)>,
+    columns: Vec<(&'a str, Typed<'a>)>,
     exact: Option<&'a BinaryArray>,
+}
+
+/// A column whose type was looked up once, not for each of its cells.
+#[derive(Clone, Copy, Debug)]
+enum Typed<'a> {
+    Int(&'a Int64Array),
+    Real(&'a Float64Array),
+    Text(&'a StringArray),
+    Blob(&'a BinaryArray),
+    Other(Carrier, &'a dyn Array),
+}
+
+impl<'a> Typed<'a> {
+    fn of(array: &'a dyn Array, carrier: Carrier) -> Self {
+        let typed = match carrier {
+            Carrier::Int => array.as_primitive_opt().map(Typed::Int),
+            Carrier::Real => array.as_primitive_opt().map(Typed::Real),
+            Carrier::Text => array.as_string_opt().map(Typed::Text),
+            Carrier::Blob => array.as_binary_opt().map(Typed::Blob),
+            _ => None,
+        };
+        typed.unwrap_or(Typed::Other(carrier, array))
+    }
+
+    /// The cell where it is not NULL.
+    #[inline]
+    fn get(self, row: usize) -> Option<ValueRef<'a>> {
+        match self {
+            Typed::Int(a) => a.is_valid(row).then(|| ValueRef::Int(a.value(row))),
+            Typed::Real(a) => a.is_valid(row).then(|| ValueRef::Real(a.value(row))),
+            Typed::Text(a) => a.is_valid(row).then(|| ValueRef::Text(a.value(row).as_bytes())),
+            Typed::Blob(a) => a.is_valid(row).then(|| ValueRef::Blob(a.value(row))),
+            Typed::Other(carrier, a) => a.is_valid(row).then(|| carried(a, carrier, row)),
+        }
+    }
 }
 
 impl<'a> Cells<'a> {
@@ -36,7 +73,7 @@ impl<'a> Cells<'a> {
                         carrier.data_type()
                     )));
                 }
-                Ok((name, carrier, array.as_ref()))
+                Ok((name, Typed::of(array.as_ref(), carrier)))
             })
             .collect::<Result<Vec<_>>>()?;
         let exact = batch.column_by_name(exact).and_then(|a| a.as_binary_opt::<i32>());
@@ -55,11 +92,17 @@ impl<'a> Cells<'a> {
     }
 
     /// The cell in `row` of the `column`-th column.
+    #[inline]
     pub fn get(&self, row: usize, column: usize) -> Result<ValueRef<'a>> {
-        let (name, carrier, array) = self.columns[column];
-        if array.is_valid(row) {
-            return Ok(carried(array, carrier, row));
+        let (name, array) = self.columns[column];
+        match array.get(row) {
+            Some(value) => Ok(value),
+            None => self.misfit(row, name),
         }
+    }
+
+    /// What a cell holds that is NULL in its column.
+    fn misfit(&self, row: usize, name: &str) -> Result<ValueRef<'a>> {
         let Some(exact) = self.exact.filter(|e| e.is_valid(row)) else {
             return Ok(ValueRef::Null);
         };

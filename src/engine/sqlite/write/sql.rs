@@ -13,12 +13,24 @@ use crate::model::table::{Collation, Column, Key, TableName};
 /// Selects `columns` and the key's columns of the rows whose key equals the parameters in
 /// SQLite's eyes, which see affinities and collations: the caller compares exactly.
 pub(super) fn select(table: &TableName, key: &Key, columns: &[Column]) -> String {
+    let mut sql = with_key(table, key, columns);
+    let terms = key.columns.iter().zip(1..).map(|(name, n)| format!("{} = ?{n}", quote(name)));
+    list(&mut sql, terms, " and ");
+    sql
+}
+
+/// Selects the same of the rows whose rowid, which the key is, lies between the parameters, in
+/// its order.
+pub(super) fn run(table: &TableName, key: &Key, columns: &[Column]) -> String {
+    let rowid = key.columns.iter().map(|name| quote(name)).collect::<String>();
+    with_key(table, key, columns) + &format!("{rowid} between ?1 and ?2 order by {rowid}")
+}
+
+fn with_key(table: &TableName, key: &Key, columns: &[Column]) -> String {
     let mut sql = String::from("select ");
     let names = columns.iter().map(|c| &c.name).chain(&key.columns);
     list(&mut sql, names.map(|n| quote(n)), ", ");
     let _ = write!(sql, " from main.{} where ", quote(&table.name));
-    let terms = key.columns.iter().zip(1..).map(|(name, n)| format!("{} = ?{n}", quote(name)));
-    list(&mut sql, terms, " and ");
     sql
 }
 
@@ -235,6 +247,7 @@ mod tests {
         for file in [
             include_str!("../write.rs"),
             include_str!("children.rs"),
+            include_str!("reading.rs"),
             include_str!("refusal.rs"),
             include_str!("writing.rs"),
         ] {

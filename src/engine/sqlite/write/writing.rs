@@ -27,6 +27,8 @@ pub(super) struct Writing<'a> {
     key: Vec<usize>,
     values: Vec<usize>,
     guard: Vec<usize>,
+    /// The parameters of a row's write, kept for their room.
+    parameters: Vec<ValueRef<'a>>,
     /// Statements that find children of a row.
     children: Vec<(String, Statement<'a>)>,
     /// A savepoint around each row, where more than its own statement may be undone.
@@ -104,6 +106,7 @@ impl<'a> Writing<'a> {
             key,
             values: write.values,
             guard: write.guard,
+            parameters: Vec::new(),
             children: hanging,
             savepoint,
             triggers_shown,
@@ -155,8 +158,8 @@ impl<'a> Writing<'a> {
     }
 
     fn one(&mut self, row: usize) -> Result<One, Stop> {
-        let mut parameters: Vec<ValueRef<'a>> =
-            Vec::with_capacity(self.values.len() + self.key.len() + self.guard.len());
+        let mut parameters = std::mem::take(&mut self.parameters);
+        parameters.clear();
         if let Some(after) = &self.after {
             for &column in &self.values {
                 parameters.push(after.get(row, column)?);
@@ -187,7 +190,9 @@ impl<'a> Writing<'a> {
             begin.run(&[])?;
         }
         let total = self.connection.total_changes();
-        let refused = match self.statement.run(&parameters) {
+        let ran = self.statement.run(&parameters);
+        self.parameters = parameters;
+        let refused = match ran {
             Err(e) => {
                 let ended = self.connection.is_autocommit();
                 let key = self.key_of(row)?;

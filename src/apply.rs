@@ -39,13 +39,16 @@ use crate::apply::size::Size;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Batch, TablePlan};
 use crate::model::receipt::{Receipt, TableReceipt};
-use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile, RowConflict};
+use crate::plan::file::{Ahead, BatchRecord, BatchState, Begun, PlanFile, RowConflict};
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::verify::{self, VerifyReport};
 
 /// How often a batch is tried that deadlocks with other clients.
 const TRIES: usize = 10;
+
+/// So many rows are looked at in less time than it takes to note something durably.
+const SOON: u64 = 16_384;
 
 /// How a plan is applied.
 #[derive(Clone, Debug)]
@@ -125,39 +128,49 @@ pub async fn apply(
     }
     binding::same_schemas(header, target).await?;
     plan.check().await?;
-    let (id, started_at) = match operation {
-        Some(operation) => (operation.id, operation.started_at),
-        None => {
-            let id = Ulid::new().to_string();
-            let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
-            plan.begin_operation(&id, &now, &here).await?;
-            (id, now)
-        }
-    };
+    let fresh = operation.is_none().then(|| Begun {
+        id: Ulid::new().to_string(),
+        started_at: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+        target: here,
+    });
+    let begun = operation.map(|o| (o.id, o.started_at));
+    let (id, started_at) = begun
+        .or_else(|| fresh.as_ref().map(|f| (f.id.clone(), f.started_at.clone())))
+        .unwrap_or_default();
     let pace = options.pace.as_deref();
     let (unsaved, ahead) = (Vec::new(), Ahead::new(plan));
-    let mut run = Run { plan, ahead, target, records, unsaved, pace, progress };
+    let mut run = Run { plan, ahead, target, begun: fresh, records, unsaved, pace, progress };
     let done = run.batches(&options.cancel).await;
     progress.finish();
-    let flushed = run.flush().await;
+    // Where the rows are soon looked at, the receipt takes the last proof along.
+    let flushed = match &done {
+        Ok(true) if plan.rows() <= SOON && run.begun.is_none() => Ok(()),
+        _ => run.flush().await,
+    };
     let any = run.records.iter().any(|r| r.state == BatchState::Committed);
     let ended =
         done.and_then(|done| flushed.map(|()| done)).map_err(|e| midway(e, any, &header.id));
-    let records = run.records;
     let stopped = !ended?;
-    let mut receipt = receipt(plan, &id, &started_at, &records);
+    let mut receipt = receipt(plan, &id, &started_at, &run.records);
     receipt.conflicts = plan.conflicts(Receipt::CONFLICTS_LISTED).await?;
     receipt.stopped = stopped;
     receipt.seconds = began.elapsed().as_secs_f64();
     if stopped {
         return Ok(receipt);
     }
-    let report = verify::verify_target(plan, target, progress)
-        .await
-        .map_err(|e| midway(e, any, &header.id))?;
-    take_report(&mut receipt, report);
-    receipt.seconds = began.elapsed().as_secs_f64();
-    plan.save_receipt(&receipt).await.map_err(|e| midway(e, any, &header.id))?;
+    let ended = match verify::verify_target(plan, &run.records, run.target, progress).await {
+        Ok(report) => {
+            take_report(&mut receipt, report);
+            receipt.seconds = began.elapsed().as_secs_f64();
+            run.save(&[], Some(&receipt)).await
+        }
+        Err(e) => {
+            // If it can't be saved, a resumed run finds it out.
+            let _ = run.flush().await;
+            Err(e)
+        }
+    };
+    ended.map_err(|e| midway(e, any, &header.id))?;
     Ok(receipt)
 }
 
@@ -217,7 +230,8 @@ async fn again(
     receipt: &mut Receipt,
 ) -> Result<()> {
     receipt.conflicts = plan.conflicts(Receipt::CONFLICTS_LISTED).await?;
-    let report = verify::verify_target(plan, target, progress).await?;
+    let records = plan.records().await?;
+    let report = verify::verify_target(plan, &records, target, progress).await?;
     for (line, check) in receipt.tables.iter_mut().zip(&report.tables) {
         line.written = 0;
         line.already += check.same;
@@ -237,6 +251,8 @@ struct Run<'a> {
     plan: &'a PlanFile,
     ahead: Ahead<'a>,
     target: &'a mut dyn Target,
+    /// The operation, until the plan says that it began.
+    begun: Option<Begun>,
     records: Vec<BatchRecord>,
     /// Batches whose commit is proven, and whose records do not say so yet.
     unsaved: Vec<u64>,
@@ -320,7 +336,7 @@ impl<'a> Run<'a> {
             };
             chosen.push((*id, outcome.record(state), conflicts));
         }
-        if let Err(e) = self.save(&chosen).await {
+        if let Err(e) = self.save(&chosen, None).await {
             return self.rolled_back(e).await.map(|()| false);
         }
         let open = |record: &BatchRecord| record.state == BatchState::Intended;
@@ -386,10 +402,10 @@ impl<'a> Run<'a> {
         if outcome.written.is_empty() {
             self.target.rollback().await?;
             let record = outcome.record(BatchState::Committed);
-            return self.save(&[(batch.id, record, conflicts)]).await;
+            return self.save(&[(batch.id, record, conflicts)], None).await;
         }
         let intended = outcome.record(BatchState::Intended);
-        if let Err(e) = self.save(&[(batch.id, intended, conflicts)]).await {
+        if let Err(e) = self.save(&[(batch.id, intended, conflicts)], None).await {
             return self.rolled_back(e).await;
         }
         self.commit(vec![batch.id]).await
@@ -426,13 +442,13 @@ impl<'a> Run<'a> {
             for (_, record, _) in &mut chosen {
                 *record = BatchRecord { conflicts: record.conflicts, ..BatchRecord::default() };
             }
-            self.save(&chosen).await?;
+            self.save(&chosen, None).await?;
             return Err(Error::refused(format!(
                 "{lost} rows are not as planned, so nothing was written: the plan is atomic"
             ))
             .hint(format!("restorekit show {}", self.plan.header().id)));
         }
-        if let Err(e) = self.save(&chosen).await {
+        if let Err(e) = self.save(&chosen, None).await {
             return self.rolled_back(e).await.map(|()| false);
         }
         let ids: Vec<u64> = (0..self.plan.batch_count()).collect();
@@ -441,7 +457,7 @@ impl<'a> Run<'a> {
                 for (_, record, _) in &mut chosen {
                     record.state = BatchState::Committed;
                 }
-                self.save(&chosen).await?;
+                self.save(&chosen, None).await?;
             }
             Err(e) if e.kind() == Kind::Unknown => self.find_out(&ids, e).await?,
             Err(e) => {
@@ -477,12 +493,18 @@ impl<'a> Run<'a> {
         Err(e)
     }
 
-    /// Durably saves these batches' records, and with them the proof that came before.
-    async fn save(&mut self, chosen: &[(u64, BatchRecord, Vec<RowConflict>)]) -> Result<()> {
+    /// Durably saves these batches' records, and with them the proof that came before, and the
+    /// receipt where all is done.
+    async fn save(
+        &mut self,
+        chosen: &[(u64, BatchRecord, Vec<RowConflict>)],
+        receipt: Option<&Receipt>,
+    ) -> Result<()> {
         let mut saved = Vec::with_capacity(self.unsaved.len() + chosen.len());
         saved.extend(self.unsaved.iter().map(|id| (*id, &self.records[*id as usize], None)));
         saved.extend(chosen.iter().map(|(id, record, rows)| (*id, record, Some(&rows[..]))));
-        self.plan.record(&saved).await?;
+        self.plan.note(self.begun.as_ref(), &saved, receipt).await?;
+        self.begun = None;
         self.unsaved.clear();
         for (id, record, _) in chosen {
             self.records[*id as usize] = record.clone();
@@ -490,9 +512,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Saves the last proof.
+    /// Saves the last proof, and that the operation began.
     async fn flush(&mut self) -> Result<()> {
-        if !self.unsaved.is_empty() { self.save(&[]).await } else { Ok(()) }
+        let saved = self.unsaved.is_empty() && self.begun.is_none();
+        if saved { Ok(()) } else { self.save(&[], None).await }
     }
 
     /// Takes batches back to pending. When the plan file can't say so, they stay intended

@@ -334,7 +334,7 @@ mod tests {
     use super::*;
     use crate::model::origin::{Identity, Origin};
     use crate::model::plan::Binding;
-    use crate::plan::file::PlanWriter;
+    use crate::plan::file::{Begun, PlanWriter};
 
     async fn plant(state: &State, id: &str, path: &Path) -> PlanFile {
         let header = PlanHeader {
@@ -373,13 +373,12 @@ mod tests {
         let state = State::at(folder.path().join("state"));
         assert!(state.find("abc").await.is_err());
         let a = plant(&state, "abc123", &state.plan_file("abc123")).await;
-        a.begin_operation(
-            "01J9ZQABCDEFGHJKMNPQRSTVWX",
-            "2024-03-18T04:00:00Z",
-            &a.header().binding.target,
-        )
-        .await
-        .unwrap();
+        let begun = Begun {
+            id: "01J9ZQABCDEFGHJKMNPQRSTVWX".into(),
+            started_at: "2024-03-18T04:00:00Z".into(),
+            target: a.header().binding.target.clone(),
+        };
+        a.begin_operation(&begun).await.unwrap();
         let elsewhere = folder.path().join("other.rkplan");
         let b = plant(&state, "abd456", &elsewhere).await;
         a.close().await.unwrap();

@@ -17,7 +17,7 @@ use crate::model::receipt::Receipt;
 use crate::model::table::Column;
 use crate::model::value::push_exact;
 use crate::plan::file::image;
-use crate::plan::file::{Ahead, BatchState, PlanFile};
+use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile};
 use crate::plan::judge::{Judge, Standing, columns, conflict, keys, take};
 use crate::progress::Progress;
 use crate::source::Source;
@@ -76,24 +76,25 @@ pub async fn verify_operation(
             live.origin().location
         )));
     }
-    verify(plan, &mut FromSource(live), progress).await
+    verify(plan, &plan.records().await?, &mut FromSource(live), progress).await
 }
 
-/// The same through a target, in reading transactions.
+/// The same through a target, in reading transactions; `records` say what was written.
 pub(crate) async fn verify_target(
     plan: &PlanFile,
+    records: &[BatchRecord],
     target: &mut dyn Target,
     progress: &dyn Progress,
 ) -> Result<VerifyReport> {
-    verify(plan, &mut FromTarget(target), progress).await
+    verify(plan, records, &mut FromTarget(target), progress).await
 }
 
 async fn verify(
     plan: &PlanFile,
+    records: &[BatchRecord],
     reader: &mut dyn Reader,
     progress: &dyn Progress,
 ) -> Result<VerifyReport> {
-    let records = plan.records().await?;
     let written = records.iter().map(|r| r.written.len() as u64).sum();
     progress.start("verify", Some(written));
     let tables = &plan.header().tables;
@@ -104,7 +105,7 @@ async fn verify(
             .collect(),
         examples: Vec::new(),
     };
-    let wrote = (0..).zip(&records);
+    let wrote = (0..).zip(records);
     let wrote = wrote.filter(|(_, r)| r.state == BatchState::Committed && !r.written.is_empty());
     let mut ahead = Ahead::new(plan);
     let mut wrote = wrote.peekable();

@@ -26,10 +26,11 @@ use crate::report::sides::Provenance;
 use crate::report::text::{plural, shell_word};
 use crate::target::Target;
 
-/// Rows a transaction of a file where nobody says: some ten milliseconds of writing.
+/// Rows a batch of a file where nobody says: some ten milliseconds of writing. A transaction
+/// holds some batches, which is for the sake of syncing less often.
 const BATCH: u64 = 8192;
 
-/// Rows a batch on a server where nobody says; a transaction holds some of them.
+/// The same on a server.
 const SERVED: u64 = 1024;
 
 /// How long a plan may be applied.
@@ -81,7 +82,7 @@ pub async fn draft(
         now: Local::now(),
     };
     let draft = Draft::new(&sides.mount, PlanWriter::create(&path).await?, options);
-    Ok(if served && writing.batch_size.is_none() { draft.adapting() } else { draft })
+    Ok(if writing.batch_size.is_none() { draft.adapting() } else { draft })
 }
 
 /// Shows a fresh plan; then, unless it is a dry run or there is nothing to do, asks and

@@ -40,7 +40,7 @@ use crate::model::plan::{Batch, PlanHeader};
 use crate::model::table::Column;
 
 pub use inverse::Renewal;
-pub use states::{BatchRecord, BatchState, Bits, Operation, RowConflict};
+pub use states::{BatchRecord, BatchState, Begun, Bits, Operation, Record, RowConflict};
 pub use writer::PlanWriter;
 
 /// The extension of plan files.

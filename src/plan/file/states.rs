@@ -117,6 +117,20 @@ pub struct RowConflict {
     pub conflict: Conflict,
 }
 
+/// A batch by its number, its record, and the rows that were left alone.
+pub type Record<'a> = (u64, &'a BatchRecord, Option<&'a [RowConflict]>);
+
+/// An operation that begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begun {
+    /// Its id, a ULID.
+    pub id: String,
+    /// When it begins, RFC 3339.
+    pub started_at: String,
+    /// The database that it writes to.
+    pub target: Identity,
+}
+
 /// The operation that applies a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
@@ -155,36 +169,14 @@ impl PlanFile {
     }
 
     /// Begins the operation on a database, durably. A plan has one operation only.
-    pub async fn begin_operation(
-        &self,
-        id: &str,
-        started_at: &str,
-        target: &Identity,
-    ) -> Result<()> {
-        let mut connection = self.connection.lock().await;
-        sqlx::query("insert into operation values (1, ?, ?, null, ?)")
-            .bind(id)
-            .bind(started_at)
-            .bind(json(target)?)
-            .execute(&mut *connection)
-            .await
-            .map(drop)
-            .map_err(|e| self.trouble("could not take up the operation", e))
+    pub async fn begin_operation(&self, begun: &Begun) -> Result<()> {
+        self.note(Some(begun), &[], None).await
     }
 
-    /// Keeps the receipt of the operation.
-    pub async fn save_receipt(&self, receipt: &Receipt) -> Result<()> {
-        let mut connection = self.connection.lock().await;
-        let done = sqlx::query("update operation set receipt = ? where id = ?")
-            .bind(json(receipt)?)
-            .bind(&receipt.operation)
-            .execute(&mut *connection)
-            .await
-            .map_err(|e| self.trouble("could not take up the receipt", e))?;
-        if done.rows_affected() == 1 {
-            return Ok(());
-        }
-        Err(Error::failed(format!("the plan has no operation {}", receipt.operation)))
+    /// Durably records batches and the conflicts of each, in one transaction; `None` keeps the
+    /// conflicts that are recorded.
+    pub async fn record(&self, records: &[Record<'_>]) -> Result<()> {
+        self.note(None, records, None).await
     }
 
     /// The records of all batches, in their order.
@@ -210,15 +202,26 @@ impl PlanFile {
         Ok(records)
     }
 
-    /// Durably records batches and the conflicts of each, in one transaction. `None`
-    /// keeps the conflicts that are recorded.
-    pub async fn record(
+    /// Records batches, and in the same transaction the operation where it begins with them, and
+    /// its receipt where it ends with them.
+    pub async fn note(
         &self,
-        records: &[(u64, &BatchRecord, Option<&[RowConflict]>)],
+        begun: Option<&Begun>,
+        records: &[Record<'_>],
+        receipt: Option<&Receipt>,
     ) -> Result<()> {
         let failed = |e| self.trouble("could not take up the state of a batch", e);
         let mut connection = self.connection.lock().await;
         let mut transaction = connection.begin_with("begin immediate").await.map_err(failed)?;
+        if let Some(Begun { id, started_at, target }) = begun {
+            sqlx::query("insert into operation values (1, ?, ?, null, ?)")
+                .bind(id)
+                .bind(started_at)
+                .bind(json(target)?)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|e| self.trouble("could not take up the operation", e))?;
+        }
         for (batch, record, conflicts) in records {
             let batch = *batch as i64;
             sqlx::query(SET_STATE)
@@ -245,6 +248,18 @@ impl PlanFile {
                     .execute(&mut *transaction)
                     .await
                     .map_err(failed)?;
+            }
+        }
+        if let Some(receipt) = receipt {
+            let done = sqlx::query("update operation set receipt = ? where id = ?")
+                .bind(json(receipt)?)
+                .bind(&receipt.operation)
+                .execute(&mut *transaction)
+                .await
+                .map_err(|e| self.trouble("could not take up the receipt", e))?;
+            if done.rows_affected() != 1 {
+                let id = &receipt.operation;
+                return Err(Error::failed(format!("the plan has no operation {id}")));
             }
         }
         transaction.commit().await.map_err(failed)

@@ -152,9 +152,7 @@ async fn w12_a_plan_is_private_and_one_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("plans/7f3a2c.rkplan");
     let file = plan(&path, Op::Insert).await;
-    file.begin_operation("01J", "2026-11-23T12:00:00Z", &file.header().binding.target)
-        .await
-        .unwrap();
+    file.begin_operation(&begun(&file, "01J")).await.unwrap();
     file.record(&[(0, &BatchRecord::default(), Some(&[]))]).await.unwrap();
     file.close().await.unwrap();
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
@@ -253,19 +251,18 @@ async fn x2_no_truncation_of_a_plan_passes() {
     }
 }
 
+fn begun(file: &PlanFile, id: &str) -> Begun {
+    let target = file.header().binding.target.clone();
+    Begun { id: id.into(), started_at: "2026-11-23T12:00:00Z".into(), target }
+}
+
 #[tokio::test]
 async fn states_and_conflicts_stay() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.rkplan");
     let file = plan(&path, Op::Insert).await;
-    file.begin_operation("01J", "2026-11-23T12:00:00Z", &file.header().binding.target)
-        .await
-        .unwrap();
-    assert!(
-        file.begin_operation("01K", "2026-11-23T12:00:00Z", &file.header().binding.target)
-            .await
-            .is_err()
-    );
+    file.begin_operation(&begun(&file, "01J")).await.unwrap();
+    assert!(file.begin_operation(&begun(&file, "01K")).await.is_err());
     let left = |row, detail| RowConflict { row, conflict: conflict(detail) };
     let mut record = BatchRecord {
         state: BatchState::Intended,

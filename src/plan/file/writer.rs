@@ -4,6 +4,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
@@ -41,6 +42,9 @@ const SCHEMA: &str = "
 /// Batches that may wait for the encoder and for SQLite each: memory stays bounded.
 const QUEUE: usize = 2;
 
+/// So many bytes are sent to the disk at once.
+const AT_ONCE: usize = 16 << 20;
+
 /// A plan file under construction. Dropped before [`PlanWriter::finish`], it removes its
 /// file; killed, it leaves one that [`PlanFile::open`] refuses.
 #[derive(Debug)]
@@ -63,10 +67,66 @@ enum Encoded {
     Excluded(String),
 }
 
+impl Encoded {
+    /// How many bytes it is, nearly.
+    fn size(&self) -> usize {
+        match self {
+            Encoded::Excluded(text) => text.len(),
+            Encoded::Batch { stored, .. } => {
+                [&stored.before, &stored.after].into_iter().flatten().map(Vec::len).sum()
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Stored {
     connection: SqliteConnection,
     last: Hash,
+    disk: Disk,
+}
+
+/// The file of a large plan goes to the disk while its rows are still being found, so that
+/// little is left when it is made durable.
+#[derive(Debug)]
+struct Disk {
+    /// Closed after the connection, whose locks on the file would go with it.
+    file: Arc<File>,
+    /// Bytes that were stored since the disk was last told.
+    waiting: usize,
+    syncing: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl Disk {
+    /// So many bytes were stored.
+    async fn stored(&mut self, bytes: usize) -> std::io::Result<()> {
+        self.waiting += bytes;
+        if self.waiting < AT_ONCE {
+            return Ok(());
+        }
+        // The system tells a failure only once.
+        if let Some(done) = self.syncing.take_if(|syncing| syncing.is_finished()) {
+            done.await??;
+        }
+        if self.syncing.is_none() {
+            self.waiting = 0;
+            let file = Arc::clone(&self.file);
+            self.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+        }
+        Ok(())
+    }
+
+    /// Makes file and folder durable.
+    async fn sync(self, path: &Path) -> std::io::Result<()> {
+        if let Some(syncing) = self.syncing {
+            syncing.await??;
+        }
+        self.file.sync_all()?;
+        match path.parent().filter(|f| !f.as_os_str().is_empty()) {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => File::open(".")?.sync_all(),
+        }
+    }
 }
 
 impl PlanWriter {
@@ -79,7 +139,8 @@ impl PlanWriter {
                     .because(e)
             })?;
         }
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(|e| {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let file = file.map_err(|e| {
             Error::failed(format!("the plan file {} could not be made", path.display())).because(e)
         })?;
         let mut writer =
@@ -104,11 +165,12 @@ impl PlanWriter {
         let encoder = tokio::task::spawn_blocking(move || encode_all(inbox, &encoded));
         let owned = writer.path.clone();
         writer.task = Some(tokio::spawn(async move {
-            store_all(&owned, &mut connection, outbox).await?;
+            let mut disk = Disk { file: Arc::new(file), waiting: 0, syncing: None };
+            store_all(&owned, &mut connection, outbox, &mut disk).await?;
             let last = encoder
                 .await
                 .map_err(|e| Error::failed("the plan's encoder failed").because(e))??;
-            Ok(Stored { connection, last })
+            Ok(Stored { connection, last, disk })
         }));
         writer.entries = Some(entries);
         Ok(writer)
@@ -157,7 +219,7 @@ impl PlanWriter {
 
     /// Seals the plan, makes file and folder durable, and opens it.
     pub async fn finish(mut self, header: PlanHeader) -> Result<PlanFile> {
-        let Stored { mut connection, last } = self.stored().await?;
+        let Stored { mut connection, last, disk } = self.stored().await?;
         let failed = |e| trouble(&self.path, "could not be written", e);
         let text = json(&header)?;
         sqlx::query("insert into header values (1, ?, ?, ?)")
@@ -169,13 +231,7 @@ impl PlanWriter {
             .map_err(failed)?;
         sqlx::raw_sql("commit").execute(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)?;
-        sync(&self.path).map_err(|e| {
-            Error::failed(format!(
-                "the plan file {} could not be made durable",
-                self.path.display()
-            ))
-            .because(e)
-        })?;
+        disk.sync(&self.path).await.map_err(|e| unsynced(&self.path, e))?;
         let file = PlanFile::open(&self.path).await?;
         self.finished = true;
         Ok(PlanFile { fresh: true, ..file })
@@ -191,12 +247,8 @@ impl Drop for PlanWriter {
     }
 }
 
-fn sync(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()?;
-    match path.parent().filter(|f| !f.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => File::open(".")?.sync_all(),
-    }
+fn unsynced(path: &Path, e: std::io::Error) -> Error {
+    Error::failed(format!("the plan file {} could not be made durable", path.display())).because(e)
 }
 
 fn encode_all(mut inbox: mpsc::Receiver<Entry>, encoded: &mpsc::Sender<Encoded>) -> Result<Hash> {
@@ -224,8 +276,10 @@ async fn store_all(
     path: &Path,
     connection: &mut SqliteConnection,
     mut outbox: mpsc::Receiver<Encoded>,
+    disk: &mut Disk,
 ) -> Result<()> {
     while let Some(entry) = outbox.recv().await {
+        let bytes = entry.size();
         let query = match entry {
             Encoded::Excluded(text) => {
                 sqlx::query("insert into excluded (json) values (?)").bind(text)
@@ -253,6 +307,7 @@ async fn store_all(
             .execute(&mut *connection)
             .await
             .map_err(|e| trouble(path, "could not be written", e))?;
+        disk.stored(bytes).await.map_err(|e| unsynced(path, e))?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::model::table::{Column, scan_schema};
 use crate::progress::Progress;
 use crate::snapshot::folder::DigestFile;
 use crate::snapshot::jsonl::LineFormat;
-use crate::snapshot::parquet::{ColumnDone, ColumnTask, ParquetFile};
+use crate::snapshot::parquet::{ColumnDone, ColumnTask, ParquetFile, Scratch};
 
 /// A chunk is encoded once it has this many rows,
 const CHUNK_ROWS: usize = 32_768;
@@ -93,12 +93,15 @@ struct Files {
     with_exact: bool,
     created_by: String,
     progress: Arc<dyn Progress>,
-    threads: usize,
+    /// One a thread.
+    scratch: Vec<Scratch>,
     rows: u64,
 }
 
 enum Task<'a> {
     Column(ColumnTask),
+    /// A row group that is full goes into the file while the next one is encoded.
+    Write(&'a mut ParquetFile<DigestFile>),
     Lines(usize, &'a LineFormat, &'a RecordBatch),
 }
 
@@ -116,6 +119,7 @@ impl Files {
             Arc::new(Schema::new(whole.fields()[..job.columns.len()].to_vec()))
         };
         let jsonl = job.jsonl.map(|file| (LineFormat::new(&job.columns), file));
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             parquet: None,
             waiting: job.parquet,
@@ -125,7 +129,10 @@ impl Files {
             with_exact: job.with_exact,
             created_by: job.created_by,
             progress: job.progress,
-            threads: thread::available_parallelism().map_or(1, NonZero::get),
+            scratch: (0..threads)
+                .map(|_| Scratch::new())
+                .collect::<Result<_, _>>()
+                .map_err(parquet_failed)?,
             rows: 0,
         })
     }
@@ -159,14 +166,17 @@ impl Files {
         if let Some(parquet) = &mut self.parquet {
             let columns = parquet.tasks(chunk).map_err(parquet_failed)?;
             tasks.extend(columns.into_iter().map(Task::Column));
+            if parquet.waiting() > 0 {
+                tasks.push(Task::Write(parquet));
+            }
         }
         if let Some((format, _)) = &self.jsonl {
             let batches = chunk.iter().enumerate();
             tasks.extend(batches.map(|(index, batch)| Task::Lines(index, format, batch)));
         }
         let rows: usize = chunk.iter().map(RecordBatch::num_rows).sum();
-        let threads = if rows < FEW_ROWS { 1 } else { self.threads };
-        let done = run(tasks, threads)?;
+        let threads = if rows < FEW_ROWS { 1 } else { self.scratch.len() };
+        let done = run(tasks, &mut self.scratch[..threads])?;
         self.put(done)?;
         self.rows += rows as u64;
         self.progress.advance(rows as u64);
@@ -183,7 +193,7 @@ impl Files {
             }
         }
         if let Some(parquet) = &mut self.parquet {
-            parquet.put(columns).map_err(parquet_failed)?;
+            parquet.put(columns);
         }
         if let Some((_, file)) = &mut self.jsonl {
             frames.sort_by_key(|(index, _)| *index);
@@ -197,8 +207,9 @@ impl Files {
     fn finish(mut self) -> Result<Outcome> {
         if let Some(parquet) = &mut self.parquet {
             let tasks = parquet.last_tasks();
-            let tasks = tasks.into_iter().map(Task::Column).collect();
-            let done = run(tasks, self.threads)?;
+            let mut tasks: Vec<_> = tasks.into_iter().map(Task::Column).collect();
+            tasks.push(Task::Write(parquet));
+            let done = run(tasks, &mut self.scratch)?;
             self.put(done)?;
         }
         if self.rows == 0
@@ -208,7 +219,8 @@ impl Files {
             std::io::Write::write_all(file, &format.frame(&empty)?).map_err(file_failed)?;
         }
         let parquet = match self.parquet {
-            Some(parquet) => {
+            Some(mut parquet) => {
+                parquet.write().map_err(parquet_failed)?;
                 let file = parquet.finish().map_err(parquet_failed)?;
                 Some(file.finish().map_err(file_failed)?)
             }
@@ -223,36 +235,40 @@ impl Files {
 }
 
 /// Runs the tasks on a few threads, the largest first.
-fn run(mut tasks: Vec<Task<'_>>, threads: usize) -> Result<Vec<Done>> {
+fn run(mut tasks: Vec<Task<'_>>, scratch: &mut [Scratch]) -> Result<Vec<Done>> {
     tasks.sort_by_key(|task| {
         std::cmp::Reverse(match task {
             Task::Column(column) => column.weight(),
+            Task::Write(parquet) => parquet.waiting(),
             Task::Lines(_, _, batch) => batch.get_array_memory_size() * 2,
         })
     });
-    let threads = threads.min(tasks.len());
+    let threads = scratch.len().min(tasks.len());
     let queue = Mutex::new(VecDeque::from(tasks));
-    let work = || -> Result<Vec<Done>> {
+    let work = |scratch: &mut Scratch| -> Result<Vec<Done>> {
         let mut done = Vec::new();
         loop {
             let next = queue.lock().map_err(|_| panicked())?.pop_front();
             match next {
                 None => return Ok(done),
                 Some(Task::Column(column)) => {
-                    done.push(Done::Column(column.run().map_err(parquet_failed)?));
+                    done.push(Done::Column(column.run(scratch).map_err(parquet_failed)?));
                 }
+                Some(Task::Write(parquet)) => parquet.write().map_err(parquet_failed)?,
                 Some(Task::Lines(index, format, batch)) => {
                     done.push(Done::Lines(index, format.frame(batch)?));
                 }
             }
         }
     };
-    if threads <= 1 {
-        return work();
-    }
+    let Some((own, others)) = scratch[..threads].split_first_mut() else {
+        return Ok(Vec::new());
+    };
     thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut done = work()?;
+        let work = &work;
+        let others: Vec<_> =
+            others.iter_mut().map(|scratch| scope.spawn(|| work(scratch))).collect();
+        let mut done = work(own)?;
         for other in others {
             done.extend(other.join().map_err(|_| panicked())??);
         }

@@ -4,9 +4,13 @@
 //! The columns of a row group are encoded side by side, so a column is the unit of work
 //! ([`ColumnTask`]); only putting the finished chunks into the file is one thread's. How a
 //! column is encoded is decided by the first rows: integers that hardly repeat as
-//! differences, other values that hardly repeat plainly, the rest through a dictionary.
+//! differences, texts and blobs that hardly repeat by [`ByteArrayColumn`], other values that
+//! hardly repeat plainly, the rest through a dictionary.
 
+mod bounds;
+mod byte_array;
 mod checksum;
+mod delta;
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -25,6 +29,8 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
+pub(super) use byte_array::Scratch;
+use byte_array::{ByteArrayColumn, Values};
 use checksum::{Pages, Store};
 
 /// A row group is closed once it has this many rows.
@@ -45,14 +51,20 @@ pub(super) struct ParquetFile<W: Write + Send> {
     writer: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
     store: Arc<Store>,
+    /// The columns that hardly repeat.
+    plain: Vec<bool>,
     columns: Vec<Column>,
+    /// The chunks of a full row group, which are not yet in the file.
+    full: Vec<(Bytes, Box<ColumnCloseResult>)>,
     rows: usize,
     bytes: usize,
 }
 
-struct Column {
-    writer: Box<ArrowColumnWriter>,
-    pages: Arc<Mutex<Pages>>,
+enum Column {
+    /// Values of any type.
+    Any { writer: Box<ArrowColumnWriter>, pages: Arc<Mutex<Pages>> },
+    /// Texts or blobs that hardly repeat.
+    ByteArray(Box<ByteArrayColumn>),
 }
 
 /// The encoding of one column's arrays, for any thread.
@@ -97,11 +109,9 @@ impl<W: Write + Send> ParquetFile<W> {
             });
             properties = properties.set_sorting_columns(Some(columns.collect()));
         }
-        for (index, field) in schema.fields().iter().enumerate() {
-            let repeats = sample.is_none_or(|batch| repeats(batch.column(index)));
-            if repeats {
-                continue;
-            }
+        let hardly = |index| sample.is_some_and(|batch| !repeats(batch.column(index)));
+        let plain: Vec<bool> = (0..schema.fields().len()).map(hardly).collect();
+        for (field, _) in schema.fields().iter().zip(&plain).filter(|(_, plain)| **plain) {
             let path = ColumnPath::new(vec![field.name().clone()]);
             properties = properties.set_column_dictionary_enabled(path.clone(), false);
             if *field.data_type() == DataType::Int64 {
@@ -114,22 +124,33 @@ impl<W: Write + Send> ParquetFile<W> {
         let store = Arc::new(Store::default());
         let factory = ArrowRowGroupWriterFactory::new(&writer, schema.clone())
             .with_page_store_factory(store.clone());
-        Ok(Self { schema, writer, factory, store, columns: Vec::new(), rows: 0, bytes: 0 })
+        let (columns, full) = (Vec::new(), Vec::new());
+        Ok(Self { schema, writer, factory, store, plain, columns, full, rows: 0, bytes: 0 })
     }
 
     /// The work of encoding these batches, a task a column. Their results go back to
     /// [`Self::put`] before the next call.
     pub(super) fn tasks(&mut self, batches: &[RecordBatch]) -> Result<Vec<ColumnTask>> {
         if self.columns.is_empty() {
-            let group = self.writer.flushed_row_groups().len();
+            let written = self.writer.flushed_row_groups().len();
+            let group = written + usize::from(!self.full.is_empty());
             let writers = self.factory.create_column_writers(group)?;
             let pages = self.store.created();
             if writers.len() != pages.len() || writers.len() != self.schema.fields().len() {
                 return Err(ParquetError::General("a column is not a leaf".into()));
             }
-            let columns = writers.into_iter().zip(pages);
-            self.columns =
-                columns.map(|(writer, pages)| Column { writer: Box::new(writer), pages }).collect();
+            let parquet = self.writer.schema_descr().columns();
+            let columns = writers.into_iter().zip(pages).zip(parquet).enumerate();
+            self.columns = columns
+                .map(|(index, ((writer, pages), column))| {
+                    match self.schema.field(index).data_type() {
+                        DataType::Utf8 | DataType::Binary if self.plain[index] => {
+                            Column::ByteArray(Box::new(ByteArrayColumn::new(column.clone())))
+                        }
+                        _ => Column::Any { writer: Box::new(writer), pages },
+                    }
+                })
+                .collect();
         }
         for batch in batches {
             self.rows += batch.num_rows();
@@ -153,32 +174,43 @@ impl<W: Write + Send> ParquetFile<W> {
             .collect()
     }
 
-    /// Takes the encoded columns back, and writes the row group when it is full.
-    pub(super) fn put(&mut self, mut done: Vec<ColumnDone>) -> Result<()> {
+    /// Takes the encoded columns back. When that fills the row group, it is to be written before
+    /// the next one is full.
+    pub(super) fn put(&mut self, mut done: Vec<ColumnDone>) {
         done.sort_by_key(|d| match d {
             ColumnDone::Open(index, _) | ColumnDone::Closed(index, ..) => *index,
         });
-        let mut chunks = Vec::new();
         for column in done {
             match column {
                 ColumnDone::Open(_, OpenColumn(column)) => self.columns.push(column),
-                ColumnDone::Closed(_, bytes, close) => chunks.push((bytes, close)),
+                ColumnDone::Closed(_, bytes, close) => self.full.push((bytes, close)),
             }
         }
-        if !chunks.is_empty() {
-            let mut group = self.writer.next_row_group()?;
-            for (bytes, close) in chunks {
-                group.append_column(&bytes, *close)?;
-            }
-            group.close()?;
-            self.rows = 0;
-            self.bytes = 0;
+        if !self.full.is_empty() {
+            (self.rows, self.bytes) = (0, 0);
         }
+    }
+
+    /// The bytes of the full row group, which [`Self::write`] has to do with.
+    pub(super) fn waiting(&self) -> usize {
+        self.full.iter().map(|(bytes, _)| bytes.len()).sum()
+    }
+
+    /// Writes the full row group, where there is one.
+    pub(super) fn write(&mut self) -> Result<()> {
+        if self.full.is_empty() {
+            return Ok(());
+        }
+        let mut group = self.writer.next_row_group()?;
+        for (bytes, close) in self.full.drain(..) {
+            group.append_column(&bytes, *close)?;
+        }
+        group.close()?;
         Ok(())
     }
 
     /// The work of closing the last row group; its results go to [`Self::put`], then
-    /// comes [`Self::finish`].
+    /// come [`Self::write`] and [`Self::finish`].
     pub(super) fn last_tasks(&mut self) -> Vec<ColumnTask> {
         self.hand_out(&[], true)
     }
@@ -196,24 +228,44 @@ impl ColumnTask {
     }
 
     /// Encodes and compresses.
-    pub(super) fn run(mut self) -> Result<ColumnDone> {
+    pub(super) fn run(mut self, scratch: &mut Scratch) -> Result<ColumnDone> {
         let field = self.schema.field(self.index);
         for array in &self.arrays {
-            for leaf in compute_leaves(field, array)? {
-                self.column.writer.write(&leaf)?;
+            match &mut self.column {
+                Column::Any { writer, .. } => {
+                    for leaf in compute_leaves(field, array)? {
+                        writer.write(&leaf)?;
+                    }
+                }
+                Column::ByteArray(column) => column.write(values(array)?, scratch)?,
             }
         }
         if !self.close {
             return Ok(ColumnDone::Open(self.index, OpenColumn(self.column)));
         }
-        let chunk = self.column.writer.close()?;
-        let mut pages = self
-            .column
-            .pages
-            .lock()
-            .map_err(|_| ParquetError::General("another column failed".into()))?;
-        let (bytes, close) = pages.finish(chunk.close().clone())?;
+        let (bytes, close) = match self.column {
+            Column::Any { writer, pages } => {
+                let chunk = writer.close()?;
+                let mut pages = pages
+                    .lock()
+                    .map_err(|_| ParquetError::General("another column failed".into()))?;
+                pages.finish(chunk.close().clone())?
+            }
+            Column::ByteArray(column) => column.close(scratch)?,
+        };
         Ok(ColumnDone::Closed(self.index, bytes, Box::new(close)))
+    }
+}
+
+/// The values of an array of texts or blobs.
+fn values(array: &ArrayRef) -> Result<Values<'_>> {
+    let nulls = array.nulls();
+    if let Some(texts) = array.as_string_opt::<i32>() {
+        Ok(Values { offsets: texts.value_offsets(), bytes: texts.value_data(), nulls })
+    } else if let Some(blobs) = array.as_binary_opt::<i32>() {
+        Ok(Values { offsets: blobs.value_offsets(), bytes: blobs.value_data(), nulls })
+    } else {
+        Err(ParquetError::General(format!("{} is no byte array", array.data_type())))
     }
 }
 
@@ -241,3 +293,6 @@ fn count<T: std::hash::Hash + Eq>(values: impl Iterator<Item = T>) -> (usize, us
     let distinct: HashSet<T> = values.inspect(|_| all += 1).collect();
     (all, distinct.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -535,22 +535,28 @@ impl Row<'_> {
     #[inline]
     pub(crate) fn get(&self, column: usize) -> ValueRef<'_> {
         let raw = self.statement.as_ptr();
-        let column = column as c_int;
         // SAFETY: the statement stands on a row; an index past the end gives NULL. The
-        // bytes stay valid until the next step, which needs the statement that `self`
-        // is lent from; TEXT is asked for as text first, so that it comes as UTF-8 from
-        // a UTF-16 database too.
+        // value is read by the one thread that has the connection, which is opened without
+        // a mutex, so that it need not be a protected one ("Protected and Unprotected
+        // sqlite3_value"). The bytes stay valid until the next step, which needs the
+        // statement that `self` is lent from; TEXT is asked for as text before its length,
+        // so that it comes as UTF-8 from a UTF-16 database too.
         unsafe {
-            match ffi::sqlite3_column_type(raw, column) {
-                ffi::SQLITE_INTEGER => ValueRef::Int(ffi::sqlite3_column_int64(raw, column)),
-                ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_column_double(raw, column)),
+            let value = ffi::sqlite3_column_value(raw, column as c_int);
+            match ffi::sqlite3_value_type(value) {
+                ffi::SQLITE_INTEGER => ValueRef::Int(ffi::sqlite3_value_int64(value)),
+                ffi::SQLITE_FLOAT => ValueRef::Real(ffi::sqlite3_value_double(value)),
                 ffi::SQLITE_TEXT => {
-                    let text = ffi::sqlite3_column_text(raw, column);
-                    ValueRef::Text(bytes(raw, column, text))
+                    let text = ffi::sqlite3_value_text(value);
+                    if text.is_null() {
+                        // There is no memory for it: now the next step fails.
+                        ffi::sqlite3_column_text(raw, column as c_int);
+                    }
+                    ValueRef::Text(bytes(value, text))
                 }
                 ffi::SQLITE_BLOB => {
-                    let blob = ffi::sqlite3_column_blob(raw, column);
-                    ValueRef::Blob(bytes(raw, column, blob.cast()))
+                    let blob = ffi::sqlite3_value_blob(value);
+                    ValueRef::Blob(bytes(value, blob.cast()))
                 }
                 _ => ValueRef::Null,
             }
@@ -575,16 +581,13 @@ impl Row<'_> {
 }
 
 /// # Safety
-/// `start` was given by `sqlite3_column_text` or `sqlite3_column_blob` for this cell.
-unsafe fn bytes<'r>(raw: *mut ffi::sqlite3_stmt, column: c_int, start: *const u8) -> &'r [u8] {
+/// `start` was given by `sqlite3_value_text` or `sqlite3_value_blob` for this value.
+unsafe fn bytes<'r>(value: *mut ffi::sqlite3_value, start: *const u8) -> &'r [u8] {
     if start.is_null() {
         return &[];
     }
-    // SAFETY: SQLite keeps `sqlite3_column_bytes` bytes there until the next step.
-    unsafe {
-        let length = ffi::sqlite3_column_bytes(raw, column) as usize;
-        std::slice::from_raw_parts(start, length)
-    }
+    // SAFETY: SQLite keeps `sqlite3_value_bytes` bytes there until the next step.
+    unsafe { std::slice::from_raw_parts(start, ffi::sqlite3_value_bytes(value) as usize) }
 }
 
 /// An identifier, quoted by doubling. Names come from the catalogue only.

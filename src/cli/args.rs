@@ -189,6 +189,10 @@ pub struct Writing {
     /// Write everything in one transaction
     #[arg(long)]
     pub atomic: bool,
+    /// Write these columns though the backup has lost something of them: digits of moments, the
+    /// ends of texts, NULLs
+    #[arg(long, value_name = "COLS", value_delimiter = ',')]
+    pub lossy: Vec<String>,
     /// Refuse a plan of more rows
     #[arg(long, value_name = "N")]
     pub max_rows: Option<u64>,

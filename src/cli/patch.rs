@@ -42,10 +42,6 @@ pub struct PatchArgs {
     /// Set rows too whose creation time differs: their key was issued again
     #[arg(long, help_heading = "Selection")]
     pub include_reissued: bool,
-    /// Write these columns though the backup has lost something of them: digits of moments, the
-    /// ends of texts, NULLs
-    #[arg(long, value_name = "COLS", value_delimiter = ',', help_heading = "Selection")]
-    pub lossy: Vec<String>,
     /// How to write
     #[command(flatten)]
     pub writing: Writing,
@@ -89,7 +85,7 @@ async fn patch(context: &Context, args: &PatchArgs) -> Result<u8> {
         include_untouched: args.include_untouched,
         include_reissued: args.include_reissued,
         limit: args.selection.limit,
-        lossy: args.lossy.clone(),
+        lossy: args.writing.lossy.clone(),
     };
     let mut draft =
         plans::draft(context, &sides, "patch", title(pair, args), &args.writing).await?;

@@ -31,10 +31,6 @@ pub struct RestoreArgs {
     /// Bring back missing rows of other tables that refer to the restored ones too
     #[arg(long, help_heading = "Selection")]
     pub with_children: bool,
-    /// Write these columns though the backup has lost something of them: digits of moments, the
-    /// ends of texts, NULLs
-    #[arg(long, value_name = "COLS", value_delimiter = ',', help_heading = "Selection")]
-    pub lossy: Vec<String>,
     /// How to write
     #[command(flatten)]
     pub writing: Writing,
@@ -77,7 +73,7 @@ async fn restore(context: &Context, args: &RestoreArgs) -> Result<u8> {
         with_parents: args.with_parents,
         with_children: args.with_children,
         limit: args.selection.limit,
-        lossy: args.lossy.clone(),
+        lossy: args.writing.lossy.clone(),
     };
     let title = title(&pairs.pairs, args);
     let mut draft = plans::draft(context, &sides, "restore", title, &args.writing).await?;

@@ -10,10 +10,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::backup::manifest::MANIFEST;
+use crate::backup::sqlite::MAGIC;
 use crate::error::{Error, Result};
-
-/// The first bytes of a SQLite file.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
 /// Endings of files that belong to a database or to restorekit.
 const NOT_DATABASES: [&str; 4] = ["-wal", "-journal", "-shm", ".rkplan"];

@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::fit::notes::{FitNotes, Habit, Tally};
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, TableName, TableSchema, scan_schema};
+use crate::model::value::hex;
 use crate::source::{KeyRange, Scan, Source, Survey};
 
 /// What a table's file is.
@@ -365,11 +366,6 @@ fn digest_of(files: &[TableFile]) -> Result<String> {
         }
     }
     Ok(hex(&hasher.finalize()))
-}
-
-/// Bytes as hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn part(range: &KeyRange) -> String {

@@ -10,13 +10,14 @@ use chrono::{DateTime, FixedOffset};
 use sha2::{Digest, Sha256};
 
 use crate::backup::file::{regular, unreadable};
-use crate::backup::files::{Content, Files, OwnFile, TableFile, hex, shown};
+use crate::backup::files::{Content, Files, OwnFile, TableFile, shown};
 use crate::backup::manifest::{
     FORMAT_VERSION, FileFormat, MANIFEST, Manifest, ManifestFile, ManifestTable,
 };
 use crate::backup::text::Limits;
 use crate::error::{Error, Result};
 use crate::model::origin::Origin;
+use crate::model::value::hex;
 
 /// A manifest larger than this is damaged or hostile.
 const LARGEST_MANIFEST: u64 = 64 << 20;

@@ -19,9 +19,9 @@ use std::io::Write;
 use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::side::Which;
-use crate::model::value::ValueRef;
+use crate::model::value::{ValueRef, hex};
 use crate::report::rows::{Cell, ChangeRow};
-use crate::report::text::{escape_bytes, hex};
+use crate::report::text::escape_bytes;
 
 /// The header of the changes.
 pub const HEADER: &[&str] = &["table", "change", "key", "column", "backup", "live"];

@@ -17,10 +17,10 @@ use crate::model::origin::Origin;
 use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::{Affinity, Collation, Column};
-use crate::model::value::{Cells, EXACT, ValueRef};
+use crate::model::value::{Cells, EXACT, ValueRef, hex};
 use crate::report::csv::key_text;
 use crate::report::rows::{Cell, ChangeRow};
-use crate::report::text::{count, elide, escape, escape_bytes, hex};
+use crate::report::text::{count, elide, escape, escape_bytes};
 
 /// A quoted identifier.
 pub fn identifier(name: &str) -> String {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::model::value::ValueRef;
+use crate::model::value::{ValueRef, hex};
 
 /// How a screen may look: what the terminal can do, or what a pipe gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,17 +303,6 @@ fn clip_bytes(b: &[u8], max: usize) -> Cow<'_, [u8]> {
 
 fn is_boundary(b: &[u8], i: usize) -> bool {
     b.get(i).is_none_or(|byte| byte & 0xc0 != 0x80)
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)] as char);
-        out.push(DIGITS[usize::from(byte & 15)] as char);
-    }
-    out
 }
 
 /// A word of a command line that a shell reads back as `word`.

@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 use crate::backup::guard::caught;
 use crate::backup::manifest::{FileFormat, ManifestFile, ManifestTable};
 use crate::error::{Error, Result};
+use crate::model::value::hex;
 use crate::progress::Progress;
-use crate::snapshot::folder::hex;
 use crate::snapshot::list::{file_path, read_manifest};
 
 /// What reading a snapshot back gave.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::snapshot::folder::hex;
+use crate::model::value::hex;
 
 /// The longest name that stands for itself.
 const LONGEST: usize = 100;

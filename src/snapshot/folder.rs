@@ -19,6 +19,7 @@ use ulid::Ulid;
 
 use crate::backup::manifest::{MANIFEST, Manifest};
 use crate::error::{Error, Result};
+use crate::model::value::hex;
 use crate::snapshot::name::SnapshotName;
 use crate::snapshot::prune::sync_folder;
 
@@ -218,11 +219,6 @@ impl Write for Sink {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
-}
-
-/// Bytes in hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn at(path: &Path, what: &str, e: io::Error) -> Error {

@@ -22,7 +22,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::backup::files::hex;
 use crate::backup::mongodump::{CUT, WHOLE};
 use crate::backup::place::unwritable;
 use crate::backup::text::Limits;
@@ -30,6 +29,7 @@ use crate::backup::text::decompress::too_large;
 use crate::backup::text::mongo::bson::{Frame, Frames};
 use crate::backup::text::stage::sink::private_file;
 use crate::error::{Error, Result};
+use crate::model::value::hex;
 
 /// How an archive begins.
 pub(super) const MAGIC: [u8; 4] = [0x6d, 0xe2, 0x99, 0x81];

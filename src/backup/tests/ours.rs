@@ -4,12 +4,12 @@ use arrow::array::{BinaryArray, Int64Array, StringArray};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::backup::files::hex;
 use crate::backup::manifest::{
     FORMAT_VERSION, FileFormat, MANIFEST, Manifest, ManifestFile, ManifestTable,
 };
 use crate::error::Kind;
 use crate::model::table::{TableKind, TableSchema};
+use crate::model::value::hex;
 use crate::model::value::{ValueRef, push_exact};
 
 fn schema(name: &str, columns: Vec<Column>) -> TableSchema {

@@ -24,6 +24,7 @@ use crate::engine::sqlite::source::SqliteSource;
 use crate::error::{Error, Result};
 use crate::model::origin::{Identity, Origin};
 use crate::model::side::Which;
+use crate::model::value::hex;
 use crate::source::Source;
 
 /// How long a lock is waited for.
@@ -328,10 +329,6 @@ impl Parts {
         }
         Ok(hex(&sha.finalize()))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod args;
+pub mod cache;
 pub mod completions;
 pub mod config;
 pub mod confirm;
@@ -39,6 +40,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, FixedOffset, Local};
 use clap::{CommandFactory, FromArgMatches};
 
+use crate::backup::dump::cache::Cache;
 use crate::cli::args::{Cli, Command, Global};
 use crate::cli::config::Config;
 use crate::cli::terminal::Terminal;
@@ -46,6 +48,9 @@ use crate::error::{Error, Kind, Result};
 use crate::model::origin::Origin;
 use crate::report::sides::Screen;
 use crate::state::State;
+
+/// What is kept of dumps at most, unless the configuration says otherwise.
+const CACHE_BYTES: u64 = 4 << 30;
 
 /// What every command gets.
 #[derive(Debug)]
@@ -94,6 +99,15 @@ impl Context {
         })?;
         let root = base.state_dir().unwrap_or_else(|| base.data_dir());
         Ok(State::at(root.join("restorekit")))
+    }
+
+    /// Where what is read of dumps is kept; `None` where nothing is to be.
+    pub fn cache(&self) -> Result<Option<Cache>> {
+        use etcetera::BaseStrategy;
+        let most = self.config()?.and_then(|c| c.settings.cache_max_bytes);
+        let most = most.unwrap_or(CACHE_BYTES);
+        let base = etcetera::choose_base_strategy().ok().filter(|_| most > 0);
+        Ok(base.map(|base| Cache::at(base.cache_dir().join("restorekit").join("dumps"), most)))
     }
 
     /// The configuration, where there is one.
@@ -172,6 +186,7 @@ fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
         Command::Log(args) => log::run(&context, args),
         Command::Show(args) => show::run(&context, args),
         Command::Verify(args) => verify::run(&context, args),
+        Command::Cache(args) => cache::run(&context, args),
         Command::Completions(args) => completions::run(&context, args),
         Command::Diff(args) => diff::run(&context, args),
         Command::Gaps(args) => gaps::run(&context, args),

@@ -4,6 +4,7 @@
 //! every cell or name on its way to a screen is escaped ([`text::escape`]), since a row may
 //! come from anyone.
 
+pub mod cache;
 pub mod csv;
 pub mod describe;
 pub mod diff;

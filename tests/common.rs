@@ -55,6 +55,7 @@ impl Sandbox {
             .env("TZ", "UTC")
             .env("HOME", self.path("home"))
             .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .env("XDG_CONFIG_HOME", self.path("config"));
         command
     }
@@ -98,6 +99,7 @@ impl Sandbox {
             .env("TERM", "xterm")
             .env("HOME", self.path("home"))
             .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .env("XDG_CONFIG_HOME", self.path("config"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

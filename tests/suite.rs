@@ -3,6 +3,7 @@
 
 mod across;
 mod bad_input;
+mod cached;
 mod chinook;
 #[allow(dead_code, unreachable_pub)]
 mod common;

@@ -196,9 +196,9 @@ pub(crate) async fn open_dump(
     spec: &BackupSpec,
     wanted: Wanted,
 ) -> Result<Dump> {
-    let (limits, database) = (spec.limits(), spec.database.clone());
-    let shown = path.clone();
-    blocking(&shown, move || Dump::open(DumpSpec { path, kind, limits, database }, &wanted)).await
+    let (shown, database, cache) = (path.clone(), spec.database.clone(), spec.cache.clone());
+    let dump = DumpSpec { path, kind, limits: spec.limits(), database, cache };
+    blocking(&shown, move || Dump::open(dump, &wanted)).await
 }
 
 /// The tables' files. No link may lead out of `location` when that is a folder.

@@ -10,6 +10,7 @@
 //! one whose rows were deleted.
 
 mod archive;
+pub mod cache;
 mod charset;
 mod copy;
 mod ddl;
@@ -34,9 +35,11 @@ mod tables;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, TimeZone};
 
+use crate::backup::dump::cache::{Cache, Key};
 use crate::backup::dump::tables::{Found, Tables};
 use crate::backup::file::unreadable;
 use crate::backup::text::decompress::TextReader;
@@ -58,6 +61,8 @@ pub struct DumpSpec {
     pub limits: Limits,
     /// The live database's name, which picks one of several databases.
     pub database: Option<String>,
+    /// Where what is read of it is kept for the next time.
+    pub cache: Option<Cache>,
 }
 
 /// An open dump: the list of its tables, and the rows of those that were wanted.
@@ -155,19 +160,7 @@ impl Dump {
 
     /// The files whose bytes it is made of, in a fixed order.
     pub fn files(&self) -> Result<Vec<PathBuf>> {
-        let path = &self.spec.path;
-        if !path.is_dir() {
-            return Ok(vec![path.clone()]);
-        }
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(|e| unreadable(path, e))? {
-            let entry = entry.map_err(|e| unreadable(path, e))?;
-            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
-                files.push(entry.path());
-            }
-        }
-        files.sort();
-        Ok(files)
+        files(&self.spec.path)
     }
 
     /// The rows of a table, staged; those that were wanted at first without another pass.
@@ -203,8 +196,25 @@ impl Dump {
 }
 
 impl DumpSpec {
-    /// Reads the dump once.
+    /// What the dump holds, with the rows of the wanted tables: as it was kept, else from the dump.
     fn pass(&self, wanted: &Wanted) -> Result<Pass> {
+        let looks = *wanted == Wanted::None && self.kind.is_indexed();
+        let Some(cache) = self.cache.as_ref().filter(|_| !looks) else { return self.read(wanted) };
+        let key = || Key::of(self, &files(&self.path).ok()?);
+        let Some(before) = key() else { return self.read(wanted) };
+        if let Some(pass) = cache.find(&before, wanted) {
+            return Ok(pass);
+        }
+        let began = SystemTime::now();
+        let pass = self.read(wanted)?;
+        if key().as_ref() == Some(&before) {
+            cache.keep(&before, began, &self.path, &pass);
+        }
+        Ok(pass)
+    }
+
+    /// Reads the dump once.
+    fn read(&self, wanted: &Wanted) -> Result<Pass> {
         let folder = tempfile::env::temp_dir();
         let mut tables = Tables::new(&folder, wanted);
         let file = self.path.display().to_string();
@@ -253,6 +263,22 @@ impl DumpSpec {
         found.iter_mut().for_each(|table| table.has_data |= always_data);
         Ok(Pass { found, notes, taken_at })
     }
+}
+
+/// The files that a dump is made of, sorted.
+fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|e| unreadable(path, e))? {
+        let entry = entry.map_err(|e| unreadable(path, e))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The databases that a dump names, sorted.

@@ -183,6 +183,10 @@ fn unpack(mut spec: BackupSpec, private: Option<Private>) -> Result<Place> {
         )));
     }
     spec.path = path;
+    if private.is_some() {
+        // What was encrypted must not lie about, and what was unpacked is never met again.
+        spec.cache = None;
+    }
     Ok(Place { spec, private: private.map(Arc::new) })
 }
 

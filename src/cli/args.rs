@@ -111,6 +111,8 @@ pub enum Command {
     Snapshots(cli::snapshots::SnapshotsArgs),
     /// Say what a path is taken for as a backup, and why
     Inspect(cli::inspect::InspectArgs),
+    /// Say what is kept of dumps that were read, or forget it
+    Cache(cli::cache::CacheArgs),
     /// Print shell completions or the man page
     Completions(cli::completions::CompletionsArgs),
     /// Check that a restore would work tonight
@@ -159,6 +161,9 @@ pub struct Opening {
     /// Open an age-encrypted backup with the identities in this file
     #[arg(long, value_name = "FILE")]
     pub age_identity: Option<PathBuf>,
+    /// Read a dump anew, and keep nothing of it for the next command
+    #[arg(long)]
+    pub no_cache: bool,
 }
 
 /// Which rows.

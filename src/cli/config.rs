@@ -45,6 +45,8 @@ pub struct Settings {
     pub snapshots: Option<String>,
     /// Where plans are kept, instead of the user's state folder.
     pub state: Option<String>,
+    /// How many bytes of dumps that were read are kept at most; 0 for none.
+    pub cache_max_bytes: Option<u64>,
     /// Whatever else stands there, to be refused by name.
     #[serde(flatten)]
     pub(crate) unknown: BTreeMap<String, toml::Value>,
@@ -133,7 +135,7 @@ fn parse(
     names.extend(file.profile.values().flat_map(|p| p.unknown.keys()));
     if let Some(name) = names.first() {
         return Err(wrong(format!("there is no setting {name}"))
-            .hint("settings: live, backup, table, ignore, key, snapshots, state, [profile.NAME]"));
+            .hint("settings: live, backup, table, ignore, key, snapshots, state, cache_max_bytes, [profile.NAME]"));
     }
     if let Some(name) = profile {
         let over = file.profile.get(name).ok_or_else(|| {
@@ -169,6 +171,7 @@ impl Settings {
             key,
             snapshots: self.snapshots.or(base.snapshots),
             state: self.state.or(base.state),
+            cache_max_bytes: self.cache_max_bytes.or(base.cache_max_bytes),
             unknown: BTreeMap::new(),
         }
     }

@@ -226,9 +226,10 @@ async fn look_at_backup(
 ) {
     let live = resolved.live().ok();
     for location in locations {
-        let opened: Result<Arc<dyn Source>> =
-            async { open_spec(context, location, backup_spec(location, live, opening)?).await }
-                .await;
+        let opened: Result<Arc<dyn Source>> = async {
+            open_spec(context, location, backup_spec(context, location, live, opening)?).await
+        }
+        .await;
         let source = match opened {
             Ok(source) => source,
             Err(e) => {

@@ -93,6 +93,9 @@ fn template(live: Option<&str>, backup: Option<&str>) -> String {
 # Where plans and operations are kept, instead of $XDG_STATE_HOME/restorekit.
 # state = "/srv/restorekit"
 
+# How many bytes of dumps that were read are kept in $XDG_CACHE_HOME/restorekit; 0 for none.
+# cache_max_bytes = 4294967296
+
 # The key of a table that has none of its own.
 # [key]
 # log = ["at", "who"]

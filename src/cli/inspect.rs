@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: &InspectArgs) -> Result<u8> {
 }
 
 async fn look(context: &Context, args: &InspectArgs) -> Result<u8> {
-    let spec = backup_spec(&args.path, args.live.as_deref(), &args.opening)?;
+    let spec = backup_spec(context, &args.path, args.live.as_deref(), &args.opening)?;
     let found = match spec.server() {
         None => inspect(&spec).await?,
         Some(_) => {

@@ -87,7 +87,12 @@ pub async fn open_resolved(
 }
 
 /// What a backup's location means; `live` picks one of several databases in it.
-pub fn backup_spec(location: &str, live: Option<&str>, opening: &Opening) -> Result<BackupSpec> {
+pub fn backup_spec(
+    context: &Context,
+    location: &str,
+    live: Option<&str>,
+    opening: &Opening,
+) -> Result<BackupSpec> {
     let live = live.map(Location::parse).transpose()?;
     let database = live.and_then(Location::database).map(str::to_owned);
     let parallelism = default_parallelism();
@@ -112,6 +117,7 @@ pub fn backup_spec(location: &str, live: Option<&str>, opening: &Opening) -> Res
         database,
         parallelism,
         max_expanded_bytes,
+        cache: if opening.no_cache { None } else { context.cache()? },
         unlock: unlock(opening),
         stores: stores(),
         ..spec
@@ -147,7 +153,7 @@ async fn open_backups(
             .hint("write one to a file first, and name that"));
     }
     for one in named {
-        let spec = backup_spec(one, Some(resolved.live()?), opening)?;
+        let spec = backup_spec(context, one, Some(resolved.live()?), opening)?;
         let spec = BackupSpec { tables: tables.to_vec(), ..spec };
         backups.push(open_spec(context, one, spec).await?);
     }

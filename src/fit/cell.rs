@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 
 use arrow::array::Array;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::Result;
 use crate::fit::affinity::{Numeral, doubtful, numeral, stored};
 use crate::fit::carry::{Carried, CarrierBuilder};
@@ -26,7 +28,7 @@ use crate::model::table::{Affinity, Carrier, Column, TimeForm, Zone};
 use crate::model::value::{ValueRef, push_unhex};
 
 /// What a cell was in its file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Tag {
     /// A CSV field without quotes.
@@ -97,7 +99,7 @@ impl Tag {
 }
 
 /// What the whole file showed while it was staged.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct FileHabits {
     /// Some CSV field is empty and quoted, so an unquoted one is NULL.
     pub quotes_empty: bool,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, FixedOffset};
 
+use crate::backup::dump::cache::Cache;
 use crate::backup::place::{Input, Mirror, Unlock, Variables, is_remote};
 use crate::backup::text::Limits;
 use crate::error::{Error, Result};
@@ -38,6 +39,8 @@ pub struct BackupSpec {
     pub parallelism: usize,
     /// What one table may expand to, where the user raised it.
     pub max_expanded_bytes: Option<u64>,
+    /// Where what is read of a dump is kept for the next time.
+    pub cache: Option<Cache>,
 }
 
 /// Which of the backups in a folder.

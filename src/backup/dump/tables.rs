@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::backup::dump::charset::Charset;
 use crate::backup::dump::ddl::{Declared, DeclaredColumn};
 use crate::backup::dump::kind::{Kind, Reading, Zone};
@@ -21,7 +23,7 @@ use crate::model::table::{Column, TableName};
 const MOST_OPEN: usize = 64;
 
 /// A table's name in a dump. Names are ordered by their parts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Name {
     /// The database, where the dump names it.
     pub(super) database: Option<String>,
@@ -43,7 +45,7 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn holds(&self, name: &Name) -> bool {
+    pub(super) fn holds(&self, name: &Name) -> bool {
         match self {
             Wanted::None => false,
             Wanted::All => true,

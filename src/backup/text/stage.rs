@@ -11,6 +11,7 @@ pub(in crate::backup) mod store;
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use crate::backup::text::csv::CsvRows;
@@ -71,11 +72,12 @@ pub struct Staged {
     pub habits: FileHabits,
     /// What a person should know, a line each.
     pub notes: Vec<String>,
-    _folder: TempDir,
+    /// The file's own folder.
+    pub(in crate::backup) _folder: TempDir,
 }
 
 /// A column of a staged file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedColumn {
     /// Its name in the file.
     pub name: String,

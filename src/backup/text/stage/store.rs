@@ -1,16 +1,17 @@
 //! The file of staged cells: batches of columns as they stand in memory, written once and read a few
-//! times, on this machine and by this process only.
+//! times, on this machine only.
 //!
 //! ```text
 //! file   := batch*                         where each begins and its first row are kept in memory
 //! batch  := head* column*                  one of each a column
-//! head   := values u32 | tag u8 | nulls u8 | 0 u16
+//! head   := values u32 | crc u32 | tag u8 | nulls u8 | 0 u16
 //!                                          tag 0: each cell has its own; nulls 1: some cell is NULL
 //! column := offsets i32 (rows + 1) | bits ((rows + 7) / 8), if some are NULL; 0 is NULL
 //!           | tag u8 (rows), if each has its own | values | 0 up to a multiple of 8 bytes
 //! ```
 //!
-//! Numbers are in the machine's own order, so that nothing is done to them but to copy them.
+//! Numbers are in the machine's own order, so that nothing is done to them but to copy them. The crc is
+//! the CRC-32 of gzip (RFC 1952, section 8) over the rest of the head and the column without its end of zeros.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,21 +20,23 @@ use std::path::Path;
 
 use arrow::array::BinaryArray;
 use arrow::buffer::{BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use flate2::Crc;
+use serde::{Deserialize, Serialize};
 
 use crate::backup::file::BackupFile;
 use crate::backup::text::stage::sink::private_file;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fit::cell::Tag;
 use crate::fit::cell::staged::{StagedCells, Tags};
 
 /// The bytes of a column's head.
-const HEAD: usize = 8;
+const HEAD: usize = 12;
 
 /// Zeros to pad with.
 const PAD: [u8; 8] = [0; 8];
 
 /// Where a batch stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Mark {
     at: u64,
     first: u64,
@@ -57,6 +60,48 @@ pub(super) struct ColumnBytes<'a> {
     pub(super) tag: Option<Tag>,
     pub(super) each: &'a [u8],
     pub(super) values: &'a [u8],
+}
+
+impl ColumnBytes<'_> {
+    /// What is written of it, in order.
+    fn pieces(&self, rows: usize) -> [&[u8]; 4] {
+        let nulls = self.nulls.as_ref().map_or(&[][..], |nulls| nulls.validity());
+        let nulls = &nulls[..nulls.len().min(rows.div_ceil(8))];
+        let each = if self.tag.is_none() { self.each } else { &[] };
+        [self.offsets, nulls, each, self.values]
+    }
+}
+
+/// The head of a column.
+#[derive(Clone, Copy)]
+struct Head {
+    values: u32,
+    tag: u8,
+    nulls: u8,
+}
+
+impl Head {
+    /// The checksum that goes on with the column.
+    fn crc(self) -> Crc {
+        let mut crc = Crc::new();
+        crc.update(&self.values.to_ne_bytes());
+        crc.update(&[self.tag, self.nulls]);
+        crc
+    }
+
+    fn bytes(self, crc: u32) -> [u8; HEAD] {
+        let mut bytes = [0; HEAD];
+        bytes[..4].copy_from_slice(&self.values.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&crc.to_ne_bytes());
+        bytes[8..10].copy_from_slice(&[self.tag, self.nulls]);
+        bytes
+    }
+
+    /// The head in these bytes, and its checksum.
+    fn of([a, b, c, d, e, f, g, h, tag, nulls, ..]: [u8; HEAD]) -> (Self, u32) {
+        let values = u32::from_ne_bytes([a, b, c, d]);
+        (Self { values, tag, nulls }, u32::from_ne_bytes([e, f, g, h]))
+    }
 }
 
 /// Where the parts of a column stand in it.
@@ -88,26 +133,24 @@ impl StoreWriter {
         self.marks.push(Mark { at: self.at, first: self.rows });
         for column in columns {
             let values = u32::try_from(column.values.len()).map_err(io::Error::other)?;
-            let mut head = [0; HEAD];
-            head[..4].copy_from_slice(&values.to_ne_bytes());
-            head[4] = column.tag.map_or(0, |tag| tag as u8);
-            head[5] = column.nulls.is_some().into();
-            self.file.write_all(&head)?;
+            let head = Head {
+                values,
+                tag: column.tag.map_or(0, |tag| tag as u8),
+                nulls: column.nulls.is_some().into(),
+            };
+            let mut crc = head.crc();
+            column.pieces(rows).iter().for_each(|piece| crc.update(piece));
+            self.file.write_all(&head.bytes(crc.sum()))?;
         }
         self.at += (HEAD * columns.len()) as u64;
         for column in columns {
-            let (nulls, each) = (column.nulls.as_ref(), column.tag.is_none());
-            let parts = Parts::of(rows, column.values.len(), nulls.is_some(), each);
-            self.file.write_all(column.offsets)?;
-            if let Some(nulls) = nulls {
-                self.file.write_all(&nulls.inner().sliced()[..parts.tags - parts.nulls])?;
+            let mut written = 0;
+            for piece in column.pieces(rows) {
+                self.file.write_all(piece)?;
+                written += piece.len();
             }
-            if each {
-                self.file.write_all(column.each)?;
-            }
-            self.file.write_all(column.values)?;
-            self.file.write_all(&PAD[..parts.end - parts.values - column.values.len()])?;
-            self.at += parts.end as u64;
+            self.file.write_all(&PAD[..written.next_multiple_of(8) - written])?;
+            self.at += written.next_multiple_of(8) as u64;
         }
         self.rows += rows as u64;
         Ok(())
@@ -121,15 +164,17 @@ impl StoreWriter {
     /// The file as it can be read.
     pub(super) fn finish(mut self) -> io::Result<Store> {
         self.file.flush()?;
-        Ok(Store { rows: self.rows, columns: self.columns, marks: self.marks })
+        let (rows, columns, bytes) = (self.rows, self.columns, self.at);
+        Ok(Store { rows, columns, bytes, marks: self.marks })
     }
 }
 
 /// What is kept of the file in memory.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Store {
     rows: u64,
     columns: usize,
+    bytes: u64,
     marks: Vec<Mark>,
 }
 
@@ -196,34 +241,54 @@ impl Store {
         wanted: &[usize],
     ) -> Result<Vec<StagedCells>> {
         let mut at = self.marks[batch].at;
+        let read = |bytes: &mut [u8], at| {
+            file.read_exact_at(bytes, at).map_err(|e| match e.kind() {
+                io::ErrorKind::UnexpectedEof => damaged(),
+                _ => e.into(),
+            })
+        };
         let mut heads = vec![0; HEAD * self.columns];
-        file.read_exact_at(&mut heads, at)?;
+        read(&mut heads, at)?;
         at += heads.len() as u64;
         let columns = heads.as_chunks::<HEAD>().0.iter().map(|head| {
-            let [a, b, c, d, tag, nulls, ..] = *head;
-            let values = u32::from_ne_bytes([a, b, c, d]) as usize;
-            let (begin, parts) = (at, Parts::of(rows, values, nulls != 0, tag == 0));
+            let (head, crc) = Head::of(*head);
+            let parts = Parts::of(rows, head.values as usize, head.nulls != 0, head.tag == 0);
+            let begin = at;
             at += parts.end as u64;
-            (begin, parts, values, Tag::of(tag))
+            (begin, parts, head, crc)
         });
         let columns: Vec<_> = columns.collect();
+        if at != self.marks.get(batch + 1).map_or(self.bytes, |next| next.at) {
+            return Err(damaged());
+        }
         let cells = wanted.iter().map(|column| {
-            let (at, parts, values, tag) = &columns[*column];
+            let (at, parts, head, crc) = &columns[*column];
+            let (values, tag) = (head.values as usize, Tag::of(head.tag));
             let mut bytes = MutableBuffer::from_len_zeroed(parts.values + values);
-            file.read_exact_at(&mut bytes, *at)?;
+            read(&mut bytes, *at)?;
+            let mut found = head.crc();
+            found.update(&bytes);
+            if found.sum() != *crc {
+                return Err(damaged());
+            }
             let bytes: Buffer = bytes.into();
             let offsets = OffsetBuffer::new(ScalarBuffer::new(bytes.clone(), 0, rows + 1));
             let nulls = (parts.nulls < parts.tags)
                 .then(|| NullBuffer::new(BooleanBuffer::new(bytes.clone(), 8 * parts.nulls, rows)));
             let tags = match tag {
-                Some(tag) => Tags::All(*tag),
+                Some(tag) => Tags::All(tag),
                 None => Tags::Each(bytes.slice_with_length(parts.tags, rows)),
             };
-            let values = bytes.slice_with_length(parts.values, *values);
+            let values = bytes.slice_with_length(parts.values, values);
             Ok(StagedCells::new(BinaryArray::try_new(offsets, values, nulls)?, tags))
         });
         cells.collect()
     }
+}
+
+fn damaged() -> Error {
+    Error::damaged("what was kept of the backup is not what was read of it")
+        .hint("restorekit cache --clear, then run the same command again")
 }
 
 #[cfg(test)]

@@ -1,17 +1,21 @@
 //! Rows of a statement into Arrow arrays, each column in the carrier that was asked for.
 
+mod texts;
+
+use std::mem::replace;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch, StringBuilder,
+    Array, ArrayRef, BinaryArray, BinaryBuilder, Float64Builder, Int64Builder, RecordBatch,
     new_null_array,
 };
 use arrow::datatypes::{DataType, SchemaRef};
 
 use crate::engine::sqlite::raw::Row;
+use crate::engine::sqlite::rows::texts::{Malformed, Texts};
 use crate::error::Result;
 use crate::model::table::{Carrier, Column, scan_schema};
-use crate::model::value::{ValueRef, fits, push_exact};
+use crate::model::value::{ValueRef, exact_cells, fits, push_exact};
 
 /// Rows in a full batch.
 pub(crate) const BATCH_ROWS: usize = 4096;
@@ -39,7 +43,7 @@ enum Builder {
     Int(Int64Builder),
     Real(Float64Builder),
     Number(Float64Builder),
-    Text(StringBuilder),
+    Text(Texts),
     Blob(BinaryBuilder),
     /// A carrier that SQLite has no value for: so many NULLs.
     Foreign(DataType, usize),
@@ -51,7 +55,7 @@ impl Builder {
             Carrier::Int => Builder::Int(Int64Builder::with_capacity(rows)),
             Carrier::Real => Builder::Real(Float64Builder::with_capacity(rows)),
             Carrier::Number => Builder::Number(Float64Builder::with_capacity(rows)),
-            Carrier::Text => Builder::Text(StringBuilder::with_capacity(rows, rows * 16)),
+            Carrier::Text => Builder::Text(Texts::with_capacity(rows, rows * 16)),
             Carrier::Blob => Builder::Blob(BinaryBuilder::with_capacity(rows, rows * 16)),
             other => Builder::Foreign(other.data_type(), 0),
         }
@@ -61,16 +65,18 @@ impl Builder {
         match self {
             Builder::Int(b) => b.append_null(),
             Builder::Real(b) | Builder::Number(b) => b.append_null(),
-            Builder::Text(b) => b.append_null(),
+            Builder::Text(b) => b.push_null(),
             Builder::Blob(b) => b.append_null(),
             Builder::Foreign(_, rows) => *rows += 1,
         }
     }
 
-    /// The array so far, and the builder ready for `next` rows like them.
-    fn finish(&mut self, next: usize) -> ArrayRef {
-        let bytes = |used: usize| if next == 0 { 0 } else { used };
-        match self {
+    /// The array so far, with the texts that are no UTF-8, and the builder ready for `next` rows
+    /// like them.
+    fn finish(&mut self, next: usize) -> (ArrayRef, Vec<Malformed>) {
+        // A little more than they had: what is too small is doubled, and copied for it.
+        let room = |used: usize| if next == 0 { 0 } else { used + used / 8 };
+        let array: ArrayRef = match self {
             Builder::Int(b) => {
                 let array = Arc::new(b.finish());
                 *b = Int64Builder::with_capacity(next);
@@ -82,17 +88,18 @@ impl Builder {
                 array
             }
             Builder::Text(b) => {
-                let array = b.finish();
-                *b = StringBuilder::with_capacity(next, bytes(array.value_data().len()));
-                Arc::new(array)
+                let empty = Texts::with_capacity(next, room(b.size()));
+                let (array, malformed) = replace(b, empty).finish();
+                return (Arc::new(array), malformed);
             }
             Builder::Blob(b) => {
                 let array = b.finish();
-                *b = BinaryBuilder::with_capacity(next, bytes(array.value_data().len()));
+                *b = BinaryBuilder::with_capacity(next, room(array.value_data().len()));
                 Arc::new(array)
             }
             Builder::Foreign(data_type, rows) => new_null_array(data_type, std::mem::take(rows)),
-        }
+        };
+        (array, Vec::new())
     }
 }
 
@@ -133,16 +140,10 @@ impl Rows {
         for (index, builder) in self.builders.iter_mut().enumerate() {
             match (&mut *builder, row.get(index)) {
                 (Builder::Int(b), ValueRef::Int(i)) => b.append_value(i),
-                (Builder::Text(b), ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
-                    Ok(text) => {
-                        self.bytes += text.len();
-                        b.append_value(text);
-                    }
-                    Err(_) => {
-                        b.append_null();
-                        self.misfits.push(index);
-                    }
-                },
+                (Builder::Text(b), ValueRef::Text(bytes)) => {
+                    self.bytes += bytes.len();
+                    b.push(bytes);
+                }
                 (Builder::Real(b), ValueRef::Real(r)) => b.append_value(r),
                 (Builder::Number(b), ValueRef::Int(i))
                     if fits(ValueRef::Int(i), Carrier::Number) =>
@@ -209,14 +210,50 @@ impl Rows {
     }
 
     fn batch(&mut self, next: usize) -> Result<RecordBatch> {
-        let exact: ArrayRef = match self.exact.take() {
-            Some(mut exact) => Arc::<BinaryArray>::new(exact.finish()),
-            None => new_null_array(&DataType::Binary, self.rows),
+        let exact = match self.exact.take() {
+            Some(mut exact) => exact.finish(),
+            None => BinaryArray::new_null(self.rows),
         };
         self.rows = 0;
         self.bytes = 0;
-        let mut arrays: Vec<ArrayRef> = self.builders.iter_mut().map(|b| b.finish(next)).collect();
-        arrays.push(exact);
+        let mut arrays = Vec::with_capacity(self.builders.len() + 1);
+        let mut malformed = Vec::new();
+        for (column, builder) in self.builders.iter_mut().enumerate() {
+            let (array, texts) = builder.finish(next);
+            arrays.push(array);
+            malformed.extend(texts.into_iter().map(|(row, text)| (row, column, text)));
+        }
+        let exact = if malformed.is_empty() { exact } else { self.joined(&exact, malformed)? };
+        arrays.push(Arc::new(exact));
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), arrays)?)
     }
+
+    /// The rows' misfit cells with those of texts that are no UTF-8: row, column and bytes.
+    fn joined(
+        &self,
+        exact: &BinaryArray,
+        mut malformed: Vec<(usize, usize, Vec<u8>)>,
+    ) -> Result<BinaryArray> {
+        malformed.sort_unstable_by_key(|(row, column, _)| (*row, self.ranks[*column]));
+        let mut malformed = malformed.iter().peekable();
+        let mut joined = BinaryBuilder::new();
+        let mut payload = Vec::new();
+        for row in 0..exact.len() {
+            let known = if exact.is_valid(row) { exact.value(row) } else { &[] };
+            let mut cells = exact_cells(known).collect::<Result<Vec<_>>>()?;
+            while let Some((_, column, text)) = malformed.next_if(|(at, _, _)| *at == row) {
+                cells.push((&self.names[*column], ValueRef::Text(text)));
+            }
+            cells.sort_by_key(|(name, _)| *name);
+            payload.clear();
+            for (name, value) in cells {
+                push_exact(&mut payload, name, value);
+            }
+            joined.append_option((!payload.is_empty()).then_some(&payload));
+        }
+        Ok(joined.finish())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,8 @@
 //! One key range of a table as a stream of batches, in key order.
 //!
-//! The rows go from `sqlite3_step` straight into Arrow builders, a batch at a time off the
-//! asynchronous threads. Between two batches the cursor stands still and its connection is
-//! free for another scan, so that any number of ranges can be open at once.
+//! The rows go from `sqlite3_step` straight into Arrow builders, on a thread for the range.
+//! Between two batches the cursor stands still and its connection is free for another scan,
+//! so that any number of ranges can be open at once.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,25 +35,18 @@ pub(crate) fn scan(
     let mut builder = RecordBatchReceiverStreamBuilder::new(schema, WAITING);
     let batches = builder.tx();
     builder.spawn(async move {
-        let mut job = off_thread(move || Job::new(seat, &known, side, request)).await?;
-        loop {
-            let (next, batch) = off_thread(move || {
-                let batch = job.next()?;
-                Ok((job, batch))
-            })
-            .await?;
-            job = next;
-            let Some(batch) = batch else { return Ok(()) };
-            if batches.send(Ok(batch)).await.is_err() {
-                // Closing the cursor waits for the connection's turn.
-                off_thread(move || {
-                    drop(job);
-                    Ok(())
-                })
-                .await?;
-                return Ok(());
+        // One thread for the whole range: what it allocates stays in its part of the heap.
+        off_thread(move || {
+            let mut job = Job::new(seat, &known, side, request)?;
+            while let Some(batch) = job.next()? {
+                if batches.blocking_send(Ok(batch)).is_err() {
+                    break;
+                }
             }
-        }
+            Ok(())
+        })
+        .await?;
+        Ok(())
     });
     builder.build()
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::diff::loss::{Evidence, Loss, Lost};
 use crate::diff::pair::TablePair;
@@ -56,14 +56,19 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
         let mut seen = vec![Evidence::default(); columns.len()];
         let (mut asked, mut matched) = (0, 0);
         // Place by place, since a file is read around the keys that are wanted.
-        for ours in &ours {
+        let (backup, table, key, read) = (backup.as_ref(), &table, &key[..], &read[..]);
+        let places = ours.iter().map(|ours| async move {
             let keys = ours.project(&(0..key.len()).collect::<Vec<_>>())?;
-            let theirs = fetched(backup.as_ref(), &table, &read, &key, &keys).await?;
-            look(&key, &read, (ours, &theirs), &mut seen)?;
-            (asked, matched) = (asked + keys.num_rows(), matched + theirs.num_rows());
+            fetched(backup, table, read, key, &keys).await
+        });
+        let theirs = stream::iter(places).buffered(mount.parallelism());
+        let theirs: Vec<RecordBatch> = theirs.try_collect().await?;
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            look(key, read, (ours, theirs), &mut seen)?;
+            (asked, matched) = (asked + ours.num_rows(), matched + theirs.num_rows());
         }
         if asked >= FEW && matched * 10 < asked {
-            refuse_cut_keys(backup.as_ref(), (&table, &key), &ours, asked).await?;
+            refuse_cut_keys(backup, (table, key), &ours, asked).await?;
         }
         let told = columns.iter().zip(&seen).filter_map(|(column, seen)| {
             Some(Lost { column: column.clone(), loss: seen.verdict()?, backup: number })

@@ -169,7 +169,7 @@ fn written(
     if column.carrier != Carrier::Text {
         return Err(place.unfit_column("moments"));
     }
-    let mut data = Vec::with_capacity(counts.len() * 26);
+    let mut data = Vec::with_capacity(counts.len() * 26 + 35);
     let mut offsets = Vec::with_capacity(counts.len() + 1);
     offsets.push(0_i32);
     let mut longer = 0;

@@ -63,7 +63,7 @@ impl Moment {
             write_clock(second, &mut text[11..19]);
             let (digits, _) = fraction_digits(self.nanos, Fraction::SixUnlessZero);
             let end = write_fraction(self.nanos, digits, &mut text);
-            out.extend_from_slice(&text[..end]);
+            append(&text, end, out);
             return Some(Written::Longer);
         };
         text[10] = separator as u8;
@@ -77,7 +77,7 @@ impl Moment {
         };
         text[end..end + zone.len()].copy_from_slice(zone);
         end += zone.len();
-        out.extend_from_slice(&text[..end]);
+        append(&text, end, out);
         Some(written)
     }
 
@@ -117,6 +117,13 @@ pub(crate) fn day_form(column: &Column) -> (TimeForm, Option<Habit>) {
             (date, Some(Habit::TextFormAssumed))
         }
     }
+}
+
+/// Appends the text up to `end`. So many bytes are copied in place, without a call.
+fn append(text: &[u8; 35], end: usize, out: &mut Vec<u8>) {
+    let before = out.len();
+    out.extend_from_slice(text);
+    out.truncate(before + end);
 }
 
 /// Writes `YYYY-MM-DD` over a text of that form.

@@ -273,7 +273,9 @@ impl<'a> Run<'a> {
     }
 
     async fn one_by_one(&mut self, cancel: &AtomicBool) -> Result<bool> {
-        let mut size = Size::new(self.plan.header().adapts);
+        let largest = (0..self.plan.batch_count()).filter_map(|id| self.plan.shape(id).ok());
+        let largest = largest.map(|(_, rows)| rows).max().unwrap_or(1);
+        let mut size = Size::new(self.plan.header().adapts, largest);
         let mut next = 0;
         while next < self.plan.batch_count() {
             let pending = |id: &u64| self.records[*id as usize].state == BatchState::Pending;

@@ -9,20 +9,21 @@ use std::time::Duration;
 /// What a transaction aims at staying below.
 const AIM: Duration = Duration::from_millis(500);
 
-/// The most batches of a transaction.
-const MOST: usize = 32;
+/// The most rows of a transaction, whose changes stay in memory until it commits.
+const MOST: usize = 32_768;
 
 /// The size of the next transaction.
 #[derive(Debug)]
 pub(super) struct Size {
     batches: usize,
+    most: usize,
     adapts: bool,
 }
 
 impl Size {
-    /// One batch, from then on or for ever.
-    pub(super) fn new(adapts: bool) -> Self {
-        Self { batches: 1, adapts }
+    /// One batch, which has up to `rows` rows, from then on or for ever.
+    pub(super) fn new(adapts: bool, rows: usize) -> Self {
+        Self { batches: 1, most: (MOST / rows.max(1)).max(1), adapts }
     }
 
     /// The batches of the next transaction, at least one.
@@ -39,11 +40,11 @@ impl Size {
         }
         let each = time / u32::try_from(batches.max(1)).unwrap_or(u32::MAX);
         let room = (AIM / 2).as_nanos() / each.as_nanos().max(1);
-        let room = usize::try_from(room).unwrap_or(MOST).clamp(1, MOST);
+        let room = usize::try_from(room).unwrap_or(self.most).clamp(1, self.most);
         if time > AIM {
             self.batches = room;
         } else if room >= 2 * batches {
-            self.batches = self.batches.max(2 * batches).min(MOST);
+            self.batches = self.batches.max(2 * batches).min(self.most);
         }
     }
 }
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn g8_transactions_grow_while_they_are_short_and_shrink_when_they_are_not() {
-        let mut size = Size::new(true);
+        let mut size = Size::new(true, 1024);
         let ms = Duration::from_millis;
         assert_eq!(run(&mut size, ms(1)), [1, 2, 4, 8, 16, 32, 32, 32]);
         // The server slows down: the next one is short again.
@@ -71,6 +72,8 @@ mod tests {
         assert_eq!(run(&mut size, ms(900)), [2, 1, 1, 1, 1, 1, 1, 1]);
         assert_eq!(run(&mut size, ms(30))[..4], [1, 2, 4, 8]);
         assert_eq!(run(&mut size, ms(0))[..3], [8, 16, 32]);
-        assert_eq!(run(&mut Size::new(false), ms(1)), [1; 8]);
+        assert_eq!(run(&mut Size::new(true, 8192), ms(1))[..4], [1, 2, 4, 4], "rows are many");
+        assert_eq!(run(&mut Size::new(true, 100_000), ms(1)), [1; 8]);
+        assert_eq!(run(&mut Size::new(false, 1024), ms(1)), [1; 8]);
     }
 }

@@ -28,7 +28,7 @@ use crate::progress::Progress;
 use crate::select::Predicate;
 
 /// How many keys are fetched from the backup at a time: their rows are in memory at once, in a few forms.
-const FETCH: usize = 16_384;
+const FETCH: usize = 8192;
 
 /// More rows than these that live can't hold, and it is the column that can't be restored.
 const UNFIT: u64 = 1_000;

@@ -30,10 +30,10 @@ use crate::source::Source;
 /// How long a lock is waited for.
 pub(crate) const LOCK_WAIT: Duration = Duration::from_secs(2);
 
-/// The page cache of the writing connection, as `PRAGMA cache_size` takes it: 48 MiB. A
+/// The page cache of the writing connection, as `PRAGMA cache_size` takes it: 16 MiB. A
 /// transaction whose pages do not fit spills: it syncs the journal again and again, and keeps
 /// readers out before it commits.
-const WRITER_CACHE: &str = "-49152";
+const WRITER_CACHE: &str = "-16384";
 
 /// What this engine calls its databases on a screen.
 const KIND: &str = "SQLite database";

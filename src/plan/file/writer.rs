@@ -40,7 +40,7 @@ const SCHEMA: &str = "
 ";
 
 /// Batches that may wait for the encoder and for SQLite each: memory stays bounded.
-const QUEUE: usize = 2;
+const QUEUE: usize = 1;
 
 /// So many bytes are sent to the disk at once.
 const AT_ONCE: usize = 16 << 20;

@@ -106,3 +106,29 @@ fn doctor_says_what_would_stop_a_patch() {
         sandbox.run_all(["diff", "--live", &boss, "--backup", &backup.url(), "--table", "nowhere"]);
     assert_eq!(run.code, 2, "{}", run.stderr);
 }
+
+#[test]
+fn t6_keys_that_are_infinite_are_told_by_their_column_and_number() {
+    let rows = "create table t(at timestamptz, n int, primary key(at, n));
+         insert into t select '2024-01-01'::timestamptz + g * interval '1 day', g
+            from generate_series(1, 9) g;
+         insert into t values ('infinity', 1), ('-infinity', 1);";
+    let (live, backup) = (Database::with(rows), Database::with(rows));
+    live.sql("delete from t where n < 3");
+    let sandbox = Sandbox::new();
+    let sides = ["--live", &live.url(), "--backup", &backup.url()];
+    let run = sandbox.run_all([&["diff", "--table", "t"][..], &sides].concat());
+    let words = "at (the key is infinity, -infinity or no date of the calendar in 2 rows of the \
+                 backup: not matched)";
+    assert!(run.stdout.contains(words), "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.code, 1);
+    let rows = sandbox.run_all([&["diff", "--table", "t", "--format", "csv"][..], &sides].concat());
+    assert!(rows.stderr.contains("t.at: the key is infinity"), "{}", rows.stderr);
+    let run = sandbox.run_all([&["restore", "--table", "t", "--dry-run"][..], &sides].concat());
+    assert!(run.stdout.contains("at: the key is infinity"), "{}{}", run.stdout, run.stderr);
+    // Nothing else is left out, and nothing of them is written.
+    let run = sandbox.run_all([&["restore", "--table", "t", "--yes"][..], &sides].concat());
+    assert!(run.stdout.contains("2 rows"), "{}{}", run.stdout, run.stderr);
+    assert_eq!(live.sql("select count(*) from t where isfinite(at)"), "9\n");
+    assert_eq!(live.sql("select count(*) from t"), "9\n");
+}

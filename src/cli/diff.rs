@@ -341,6 +341,9 @@ impl Rows<'_> {
         if odd > 0 {
             context.terminal.warn(&format!("{table}: {} without a usable key", plural(odd, "row")));
         }
+        for unkeyed in &counts.unkeyed {
+            context.terminal.warn(&format!("{table}.{}: {unkeyed}", unkeyed.column.name));
+        }
         for lost in lossy(&spec, &counts) {
             let words = screen::lossy_words(&lost);
             context.terminal.warn(&format!("{table}.{}: {words}", lost.column));

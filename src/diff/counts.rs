@@ -1,13 +1,15 @@
 //! What a row diff counted. The operator counts into DataFusion's metrics, so that the
 //! counts of ranges read elsewhere add up the same way.
 
+use std::fmt;
+
 use datafusion::physical_plan::metrics::{
     Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet,
 };
 
 use crate::diff::spec::DiffSpec;
 use crate::model::side::{Side, Which};
-use crate::model::table::Column;
+use crate::model::table::{Carrier, Column};
 
 /// The counts of one table's diff. Rows that a pushed filter left out are in none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub struct DiffCounts {
     pub ambiguous_rows: Side<u64>,
     /// Rows on each side whose key is NULL or a misfit.
     pub unkeyable: Side<u64>,
+    /// Why they have no key: what each of the key's columns lacks, without zeros.
+    pub unkeyed: Vec<Unkeyed>,
     /// Rows of the backup with a value that live's column can't hold, in no other count but the
     /// rows read; the row of live with the same key is in none either.
     pub unfit: u64,
@@ -39,6 +43,41 @@ pub struct DiffCounts {
     /// For each of [`DiffSpec::loss`] the rows in whose column it explains the difference, which
     /// is then none.
     pub lost: Vec<u64>,
+}
+
+/// Rows that have no key for what one of its columns holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unkeyed {
+    /// The column.
+    pub column: Column,
+    /// Rows on each side with NULL there.
+    pub nulls: Side<u64>,
+    /// Rows on each side with a value there that its carrier can't say.
+    pub misfits: Side<u64>,
+}
+
+impl fmt::Display for Unkeyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let misfits = match self.column.carrier {
+            Carrier::Date | Carrier::Stamp | Carrier::Instant => {
+                "infinity, -infinity or no date of the calendar"
+            }
+            Carrier::Decimal { .. } => "no finite number",
+            _ => "of another kind than its column",
+        };
+        let mut told = Vec::new();
+        for (what, rows) in [("NULL", self.nulls), (misfits, self.misfits)] {
+            let sides = [(rows.backup, "of the backup"), (rows.live, "of live")];
+            let sides = sides.into_iter().filter(|(rows, _)| *rows > 0).map(|(rows, side)| {
+                format!("{rows} {} {side}", if rows == 1 { "row" } else { "rows" })
+            });
+            let sides = sides.collect::<Vec<_>>().join(" and ");
+            if !sides.is_empty() {
+                told.push(format!("{what} in {sides}"));
+            }
+        }
+        write!(f, "the key is {}: not matched", told.join(", and "))
+    }
 }
 
 const BACKUP_ROWS: &str = "backup_rows";
@@ -62,6 +101,11 @@ fn lost_metric(index: usize) -> String {
     format!("loss_{index}")
 }
 
+/// `what` is `null` or `misfit`.
+fn unkeyed_metric(which: Which, what: &str, column: &str) -> String {
+    format!("unkeyed_{which}_{what}_{column}")
+}
+
 fn unfit_metric(column: &str) -> String {
     format!("unfit_value_{column}")
 }
@@ -78,7 +122,16 @@ impl DiffCounts {
             .filter(|(values, _)| *values > 0)
             .map(|(values, column)| (column, values))
             .collect();
+        let unkeyed = spec.key.iter().map(|column| {
+            let sum = |which, what| sum(&unkeyed_metric(which, what, &column.name));
+            let sides =
+                |what| Side { backup: sum(Which::Backup, what), live: sum(Which::Live, what) };
+            Unkeyed { column: column.clone(), nulls: sides("null"), misfits: sides("misfit") }
+        });
+        let none = Side { backup: 0, live: 0 };
+        let unkeyed = unkeyed.filter(|u| (u.nulls, u.misfits) != (none, none)).collect();
         Self {
+            unkeyed,
             rows: Side { backup: sum(BACKUP_ROWS), live: sum(LIVE_ROWS) },
             missing: sum(MISSING),
             changed: sum(CHANGED),
@@ -106,6 +159,8 @@ pub(crate) struct Counters {
     pub(crate) ambiguous: Count,
     pub(crate) ambiguous_rows: Side<Count>,
     pub(crate) unkeyable: Side<Count>,
+    /// Of each column of the key: NULLs and misfits.
+    pub(crate) unkeyed: Side<Vec<[Count; 2]>>,
     pub(crate) unfit: Count,
     pub(crate) unfit_values: Vec<(String, Count)>,
     pub(crate) columns: Vec<Count>,
@@ -122,7 +177,18 @@ impl Counters {
         let read = spec.read(Which::Backup).unwrap_or_default();
         let lost = |i| MetricBuilder::new(set).counter(lost_metric(i), partition);
         let column = |i| MetricBuilder::new(set).counter(column_metric(i), partition);
+        let unkeyed = |which: Which| {
+            let counter = |what, column: &Column| {
+                let name = unkeyed_metric(which, what, &column.name);
+                MetricBuilder::new(set).counter(name, partition)
+            };
+            spec.key
+                .iter()
+                .map(|column| ["null", "misfit"].map(|what| counter(what, column)))
+                .collect()
+        };
         Self {
+            unkeyed: Side { backup: unkeyed(Which::Backup), live: unkeyed(Which::Live) },
             rows: Side { backup: counter(BACKUP_ROWS), live: counter(LIVE_ROWS) },
             missing: counter(MISSING),
             changed: counter(CHANGED),

@@ -177,9 +177,9 @@ impl ExecutionPlan for RowDiffExec {
             Ok(Ordered::new(
                 (which, self.spec.table.get(which).clone()),
                 stream,
-                (Arc::clone(&maker), self.spec.key.len()),
+                (Arc::clone(&maker), self.spec.key.clone()),
                 counters.rows.get(which).clone(),
-                counters.unkeyable.get(which).clone(),
+                (counters.unkeyable.get(which).clone(), counters.unkeyed.get(which).clone()),
             ))
         };
         let sides = Side { backup: side(Which::Backup)?, live: side(Which::Live)? };

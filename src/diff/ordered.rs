@@ -18,8 +18,8 @@ use futures::StreamExt;
 
 use crate::error::{Error, Result};
 use crate::model::side::Which;
-use crate::model::table::TableName;
-use crate::model::value::{EXACT, unfit_columns};
+use crate::model::table::{Column, TableName};
+use crate::model::value::{Cells, EXACT, unfit_columns};
 use crate::mount::keys::{KeyMaker, Keys, Order};
 
 /// Some rows in key order.
@@ -41,26 +41,28 @@ pub(crate) struct Ordered {
     table: TableName,
     stream: SendableRecordBatchStream,
     maker: Arc<KeyMaker>,
-    key_width: usize,
+    key: Vec<Column>,
     rows: Count,
     unkeyable: Count,
+    /// Of each column of the key: NULLs and misfits.
+    unkeyed: Vec<[Count; 2]>,
     loaded: VecDeque<Loaded>,
     position: usize,
     ended: bool,
 }
 
 impl Ordered {
-    /// Reads `stream`, whose first `key_width` columns are the key's.
+    /// Reads `stream`, whose first columns are the key's.
     pub(crate) fn new(
         (which, table): (Which, TableName),
         stream: SendableRecordBatchStream,
-        (maker, key_width): (Arc<KeyMaker>, usize),
+        (maker, key): (Arc<KeyMaker>, Vec<Column>),
         rows: Count,
-        unkeyable: Count,
+        (unkeyable, unkeyed): (Count, Vec<[Count; 2]>),
     ) -> Self {
         let loaded = VecDeque::with_capacity(2);
         let (position, ended) = (0, false);
-        Self { which, table, stream, maker, key_width, rows, unkeyable, loaded, position, ended }
+        Self { which, table, stream, maker, key, rows, unkeyable, unkeyed, loaded, position, ended }
     }
 
     /// Reads until there are two batches, or the stream has ended.
@@ -94,7 +96,7 @@ impl Ordered {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let keys = self.maker.keys(&batch.columns()[..self.key_width])?;
+        let keys = self.maker.keys(&batch.columns()[..self.key.len()])?;
         let mut duplicates = match keys.order() {
             Order::Strict => None,
             Order::Disorder(row) => return Err(self.disorder(&batch, row)),
@@ -123,18 +125,28 @@ impl Ordered {
 
     /// Leaves out the rows whose key has a NULL or a misfit, which is NULL in its carrier.
     fn keyable(&self, batch: RecordBatch) -> Result<RecordBatch> {
-        let key = &batch.columns()[..self.key_width];
+        let key = &batch.columns()[..self.key.len()];
         let nulls =
             key.iter().fold(None, |all, array| NullBuffer::union(all.as_ref(), array.nulls()));
         let Some(nulls) = nulls.filter(|nulls| nulls.null_count() > 0) else { return Ok(batch) };
         self.unkeyable.add(nulls.null_count());
+        let cells = Cells::of(&batch, &self.key)?;
+        for row in (0..batch.num_rows()).filter(|row| nulls.is_null(*row)) {
+            for (column, [null, misfit]) in self.unkeyed.iter().enumerate() {
+                if !batch.column(column).is_null(row) {
+                    continue;
+                }
+                let value = cells.get(row, column)?;
+                if value.is_null() { null } else { misfit }.add(1);
+            }
+        }
         let keep = BooleanArray::new(nulls.into_inner(), None);
         Ok(filter_record_batch(&batch, &keep)?)
     }
 
     fn disorder(&self, batch: &RecordBatch, row: usize) -> Error {
         let options = FormatOptions::default();
-        let cells: Vec<String> = batch.columns()[..self.key_width]
+        let cells: Vec<String> = batch.columns()[..self.key.len()]
             .iter()
             .zip(batch.schema().fields())
             .map(|(array, field)| {

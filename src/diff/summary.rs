@@ -131,6 +131,10 @@ impl Summary {
                 ColumnDiff { column: column.live.name.clone(), rows: *rows, common }
             });
         let unfit = unfit_values(counts).map(|(column, why)| NotCompared { column, why });
+        let unkeyed = counts.unkeyed.iter().map(|unkeyed| NotCompared {
+            column: unkeyed.column.name.clone(),
+            why: unkeyed.to_string(),
+        });
         TableDiff {
             table: pair.table.live.to_string(),
             key: pair.key.columns.clone(),
@@ -144,7 +148,7 @@ impl Summary {
             unkeyable: counts.unkeyable.backup + counts.unkeyable.live,
             columns: columns.collect(),
             unfit: counts.unfit,
-            not_compared: pair.not_compared.iter().cloned().chain(unfit).collect(),
+            not_compared: pair.not_compared.iter().cloned().chain(unkeyed).chain(unfit).collect(),
             lossy: lossy(&self.spec, counts),
             from: self.from,
             skipped: None,

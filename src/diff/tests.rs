@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::counts::Unkeyed;
 use super::pair::{PairOptions, pair_tables};
 use super::rows::ChangeRows;
 use super::{DiffCounts, DiffRequest, Emit, diff};
@@ -25,6 +26,11 @@ fn text(row: &[Value]) -> Vec<String> {
 /// What the diff must say, by brute force.
 fn model(columns: &[Column], keys: usize, sides: &Side<Vec<Row>>) -> (Vec<Told>, DiffCounts) {
     let mut counts = DiffCounts { columns: vec![0; columns.len() - keys], ..DiffCounts::default() };
+    let none = Side { backup: 0, live: 0 };
+    counts.unkeyed = columns[..keys]
+        .iter()
+        .map(|column| Unkeyed { column: column.clone(), nulls: none, misfits: none })
+        .collect();
     let mut groups: BTreeMap<Vec<Vec<u8>>, Side<Vec<&Row>>> = BTreeMap::new();
     for which in [Which::Backup, Which::Live] {
         for row in sides.get(which) {
@@ -37,6 +43,15 @@ fn model(columns: &[Column], keys: usize, sides: &Side<Vec<Row>>) -> (Vec<Told>,
                 .all(|i| !row[i].as_ref().is_null() && fits(row[i].as_ref(), columns[i].carrier));
             if !keyable {
                 side(&mut counts.unkeyable);
+                for (i, column) in columns[..keys].iter().enumerate() {
+                    let at = counts.unkeyed.iter_mut().find(|u| u.column == *column);
+                    let at = at.expect("a line for each column of the key");
+                    match row[i].as_ref() {
+                        ValueRef::Null => side(&mut at.nulls),
+                        value if !fits(value, column.carrier) => side(&mut at.misfits),
+                        _ => {}
+                    }
+                }
                 continue;
             }
             let key = (0..keys).map(|i| match &row[i] {
@@ -52,6 +67,7 @@ fn model(columns: &[Column], keys: usize, sides: &Side<Vec<Row>>) -> (Vec<Told>,
             }
         }
     }
+    counts.unkeyed.retain(|u| (u.nulls, u.misfits) != (none, none));
     let mut told = Vec::new();
     for group in groups.values() {
         match (&group.backup[..], &group.live[..]) {

@@ -103,13 +103,14 @@ impl Place<'_> {
             "backup column {table}.{}{row} holds {found}; live's column ({}) takes {}",
             column.name,
             if column.declared.is_empty() { "no declared type" } else { &column.declared },
-            expected(column),
+            takes(column),
         ))
         .hint(format!("compare without the column: --ignore {}", column.name))
     }
 }
 
-fn expected(column: &Column) -> &'static str {
+/// What a column takes, in words.
+pub fn takes(column: &Column) -> &'static str {
     match (column.carrier, column.time_form) {
         (Carrier::Text, Some(_)) => "moments as text",
         (Carrier::Text, None) => "text",

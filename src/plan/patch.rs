@@ -14,17 +14,18 @@ use crate::diff::probe::losses;
 use crate::diff::summary::unfit_values;
 use crate::diff::{Emit, diff};
 use crate::error::{Error, Result};
+use crate::fit::place::takes;
 use crate::model::change::{CHANGE, Change, DIFFERS, differs, side_field};
 use crate::model::origin::FROM;
 use crate::model::plan::{Op, Skipped, TablePlan};
 use crate::model::side::{Side, Which};
-use crate::model::table::{Column, KeyOrigin};
+use crate::model::table::{Carrier, Column, KeyOrigin};
 use crate::model::value::{Cells, EXACT};
 use crate::mount::Mount;
 use crate::plan::draft::Draft;
 use crate::plan::images::{Batches, Picked, image, origins};
 use crate::plan::notes;
-use crate::plan::proof::{prove_key, uncounted};
+use crate::plan::proof::{prove_key, uncounted, unkeyed};
 use crate::progress::Progress;
 use crate::select::Predicate;
 use crate::source::Unfit;
@@ -180,6 +181,7 @@ pub async fn plan_patch(
     let counted = changes.counts();
     let unfit = unfit_values(&counted);
     told.extend(unfit.map(|(column, why)| format!("{column}: {why}")));
+    told.extend(unkeyed(&counted));
     let written: Vec<String> = targets.iter().map(|t| t.live.name.clone()).collect();
     draft.end_table(TablePlan {
         table: schema.name.clone(),
@@ -226,11 +228,7 @@ fn target(pair: &TablePair, a: &Assignment, compare: &mut Vec<Side<Column>>) -> 
     // The backup's column is read in the form of live's column of that name.
     let form = own.unwrap_or(&live);
     if form.carrier != live.carrier {
-        return Err(Error::usage(format!(
-            "{table}.{} can't be set from {}: one holds {:?} values, the other {:?}",
-            live.name, theirs.name, live.carrier, form.carrier
-        ))
-        .hint("name a column of the same type with --from"));
+        return Err(unlike(pair, &live, form));
     }
     let backup = Column { name: theirs.name.clone(), ..form.clone() };
     compare.push(Side { backup: backup.clone(), live: live.clone() });
@@ -240,6 +238,40 @@ fn target(pair: &TablePair, a: &Assignment, compare: &mut Vec<Side<Column>>) -> 
         compare.len() - 1
     });
     Ok(Target { live, backup, differs, touched })
+}
+
+/// The error for a column that is to be set from one of another type.
+fn unlike(pair: &TablePair, live: &Column, from: &Column) -> Error {
+    let (table, names) = (&pair.table, Side { backup: &from.name, live: &live.name });
+    let declared = |column: &Column| match column.declared.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", column.declared),
+    };
+    let zones = matches!(
+        (live.carrier, from.carrier),
+        (Carrier::Stamp, Carrier::Instant) | (Carrier::Instant, Carrier::Stamp)
+    );
+    let e = Error::usage(format!(
+        "{}.{} can't be set from {}: one takes {}{}, the other {}{}{}",
+        table.live,
+        names.live,
+        names.backup,
+        takes(live),
+        declared(live),
+        takes(from),
+        declared(from),
+        if zones { ", and nothing says in which zone those without one are" } else { "" },
+    ))
+    .hint("name a column of the same type with --from");
+    if !zones {
+        return e;
+    }
+    let key = pair.key.columns.join(", ");
+    e.hint(format!(
+        "see what both hold: restorekit sql \"select {key}, b.{}, l.{} from backup.{} b join live.{} l \
+         using ({key})\"",
+        names.backup, names.live, table.backup, table.live
+    ))
 }
 
 /// A column of one side's table; the error says which side lacks it.

@@ -35,6 +35,11 @@ pub fn declares_key(pair: &TablePair) -> bool {
     })
 }
 
+/// Why rows have no key to be matched by, a line a column, for a plan's notes.
+pub fn unkeyed(counts: &DiffCounts) -> impl Iterator<Item = String> {
+    counts.unkeyed.iter().map(|unkeyed| format!("{}: {unkeyed}", unkeyed.column.name))
+}
+
 /// Rows that a diff could not match or a predicate could not judge, as counts of a plan.
 pub fn uncounted(counts: &DiffCounts, unevaluated: u64) -> Vec<Skipped> {
     [

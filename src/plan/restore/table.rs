@@ -24,7 +24,7 @@ use crate::plan::images::{Batches, origins, without_from};
 use crate::plan::lookup::Rows;
 use crate::plan::missing::Missing;
 use crate::plan::notes;
-use crate::plan::proof::{prove_key, uncounted};
+use crate::plan::proof::{prove_key, uncounted, unkeyed};
 use crate::plan::waves::in_waves;
 use crate::progress::Progress;
 
@@ -148,7 +148,9 @@ impl<'a> TableJob<'a> {
                 self.refuse(&missing.unfit()).await?;
                 if left > 0 || named {
                     prove_key(self.pair, &missing.counts())?;
-                    skipped = uncounted(&missing.counts(), missing.unevaluated());
+                    let counts = missing.counts();
+                    skipped = uncounted(&counts, missing.unevaluated());
+                    self.notes.extend(unkeyed(&counts));
                 }
             }
         }

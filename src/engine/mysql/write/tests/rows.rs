@@ -155,3 +155,20 @@ async fn t8_a_value_that_the_server_would_round_is_refused() {
     let e = lab.apply(&plan).await.unwrap_err();
     assert!(e.to_string().contains("triggers"), "{e}");
 }
+
+#[tokio::test]
+async fn t12_a_moment_without_a_zone_is_set_from_none_with_one() {
+    let lab = Lab::new(
+        "create table t(id int primary key, at datetime, seen timestamp null);
+         insert into t values (1, '2024-01-01 10:00:00', '2024-01-01 10:00:00');",
+        "",
+    );
+    for (column, from) in [("at", "seen"), ("seen", "at")] {
+        let e = lab.patch("aaaaaa", "t", &[(column, from)], None).await.unwrap_err();
+        let (text, hints) = (e.to_string(), e.hints().join("\n"));
+        assert!(text.contains(&format!("t.{column} can't be set from {from}")), "{text}");
+        assert!(text.contains("moments without a zone (datetime)"), "{text}");
+        assert!(text.contains("moments with a zone (timestamp)"), "{text}");
+        assert!(hints.contains("restorekit sql"), "{hints}");
+    }
+}

@@ -252,3 +252,21 @@ async fn t7_what_live_would_cut_or_round_is_refused() {
     assert_eq!(receipt.tables[0].written, 1, "{receipt:?}");
     assert_eq!(lab.live.sql("select * from t"), "2\tabc\t1.2\t2024-01-01 00:00:00.1\n");
 }
+
+#[tokio::test]
+async fn t12_a_moment_without_a_zone_is_set_from_none_with_one() {
+    let lab = Lab::new(
+        "create table t(id int primary key, at timestamp, seen timestamptz);
+         insert into t values (1, '2024-01-01 10:00:00', '2024-01-01 10:00:00');",
+        "",
+    );
+    for (column, from) in [("at", "seen"), ("seen", "at")] {
+        let e = lab.patch("aaaaaa", "t", &[(column, from)], None).await.unwrap_err();
+        let (text, hints) = (e.to_string(), e.hints().join("\n"));
+        assert!(text.contains(&format!("t.{column} can't be set from {from}")), "{text}");
+        assert!(text.contains("moments without a zone (timestamp without time zone)"), "{text}");
+        assert!(text.contains("moments with a zone (timestamp with time zone)"), "{text}");
+        assert!(text.contains("in which zone"), "{text}");
+        assert!(hints.contains("b.") && hints.contains("backup.t b join live.t l"), "{hints}");
+    }
+}

@@ -4,13 +4,14 @@
 //! address (URL) -> session (pinned, its failures told) -> pool (one snapshot, several sessions)
 //!                                                              │
 //! types <- catalogue -> schema                survey, scan, fetch ───> source
-//!     └──> rows (cells into Arrow)       query, filter ──┘
+//!     └──> rows (cells into Arrow)       query, filter, dense ──┘
 //! ```
 
 pub(crate) mod address;
 pub(crate) mod catalogue;
 mod checkup;
 pub(crate) mod client;
+mod dense;
 mod failure;
 mod fetch;
 mod filter;

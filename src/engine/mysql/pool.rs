@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::engine::mysql::address::Address;
@@ -80,6 +81,24 @@ impl Pool {
         Ok(Reader(Arc::clone(&self.readers[next]).lock_owned().await))
     }
 
+    /// Asks a connection that is to `what`. It is done in a task of its own, which goes on to the
+    /// end of the answer although nobody may wait for it any more: left in the middle of one, the
+    /// connection would be out of step, and no other could join its snapshot.
+    pub(crate) async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        what: impl Into<String>,
+        question: impl for<'s> FnOnce(&'s mut Session) -> BoxFuture<'s, Result<T, Stop>>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let (pool, what) = (Arc::clone(self), what.into());
+        let asking = async move {
+            let mut reader = pool.reader().await?;
+            question(reader.session()?).await.map_err(|stop| pool.failed(&what, stop))
+        };
+        tokio::spawn(asking).await.map_err(lost)?
+    }
+
     /// The user-facing error of something that failed while it was to `what`.
     pub(crate) fn failed(&self, what: &str, stop: Stop) -> Error {
         stop.explain(&*self.address, what)
@@ -102,6 +121,11 @@ impl Reader {
     pub(crate) fn session(&mut self) -> Result<&mut Session> {
         self.0.as_mut().ok_or_else(|| Error::failed("a database was closed while it was read"))
     }
+}
+
+/// A task that reads has panicked, or its runtime has ended.
+pub(crate) fn lost(e: tokio::task::JoinError) -> Error {
+    Error::failed("a reading task was lost").because(e)
 }
 
 fn starting(address: &Address, stop: Stop) -> Error {

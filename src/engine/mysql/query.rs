@@ -65,7 +65,10 @@ pub(crate) struct Query {
 /// The pages of one scan.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    select: String,
+    /// What is selected: the columns asked for, then the index's.
+    cells: Vec<String>,
+    /// `from` and the table.
+    from: String,
     conditions: Vec<String>,
     parameters: Vec<Value>,
     index: Option<(String, Vec<TableColumn>)>,
@@ -96,7 +99,7 @@ impl Pages {
         if cells.is_empty() {
             cells.push("null".to_owned());
         }
-        let select = format!("select {} from {}{hint}", cells.join(", "), quote(&table.name));
+        let from = format!("from {}{hint}", quote(&table.name));
         let (mut conditions, mut parameters) = (Vec::new(), Vec::new());
         let range = &request.range;
         if range.lower.is_some() || range.upper.is_some() {
@@ -119,12 +122,32 @@ impl Pages {
             conditions.push(filter.sql);
             parameters.extend(filter.parameters);
         }
-        Ok(Self { select, conditions, parameters, index: paging.index, forms, position })
+        Ok(Self { cells, from, conditions, parameters, index: paging.index, forms, position })
     }
 
     /// True when the table is read in pages.
     pub(crate) fn are_there(&self) -> bool {
         self.index.is_some()
+    }
+
+    /// True when nothing but the index's columns is asked for, in their order.
+    pub(crate) fn position_is_all(&self) -> bool {
+        self.are_there() && self.cells[..self.forms.len()] == self.cells[self.forms.len()..]
+    }
+
+    /// The numbers of an index's only column between these two, without the first, packed
+    /// ([`dense`](crate::engine::mysql::dense)).
+    pub(crate) fn packed(&self, after: &Value, last: &Value) -> Query {
+        let number = &self.cells[0];
+        let mut conditions = self.conditions.clone();
+        conditions.push(format!("{number} > ? and {number} <= ?"));
+        let sql = format!(
+            "select {number} >> 6, bit_or(1 << ({number} & 63)) {} where {} group by {number} >> 6",
+            self.from,
+            conditions.join(" and ")
+        );
+        let bounds = [after.clone(), last.clone()];
+        Query { sql, parameters: self.parameters.iter().cloned().chain(bounds).collect() }
     }
 
     /// The page of at most `rows` rows after this position of the index.
@@ -136,7 +159,7 @@ impl Pages {
             beyond(columns, after, &mut condition, &mut parameters);
             conditions.push(condition);
         }
-        let mut sql = self.select.clone();
+        let mut sql = format!("select {} {}", self.cells.join(", "), self.from);
         if !conditions.is_empty() {
             sql.push_str(&format!(" where {}", conditions.join(" and ")));
         }

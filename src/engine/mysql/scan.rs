@@ -6,17 +6,19 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 
-use crate::engine::mysql::pool::Pool;
+use crate::engine::mysql::dense::Dense;
+use crate::engine::mysql::pool::{Pool, lost};
 use crate::engine::mysql::query::Pages;
 use crate::engine::mysql::rows::{Rows, tuple};
 use crate::engine::mysql::session::raw;
 use crate::engine::mysql::source::Known;
 use crate::engine::spool::{Batches, Spool};
 use crate::engine::wire::BATCH_ROWS;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::table::scan_schema;
 use crate::model::value::{Value, ValueRef};
 use crate::source::Scan;
@@ -49,7 +51,6 @@ pub(crate) fn scan(pool: Arc<Pool>, known: Arc<Known>, request: Scan) -> Sendabl
     builder.spawn(async move {
         // A task of its own, which goes on to the end of the page when the stream is dropped:
         // ended in the middle of an answer, the connection would be of no use any more.
-        let lost = |e| Error::failed("a reading task was lost").because(e);
         tokio::spawn(reading).await.map_err(lost)??;
         Ok(())
     });
@@ -60,13 +61,17 @@ async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches)
     let mut rows = Rows::new(&request.columns, pages.forms.clone(), BATCH_ROWS);
     let mut position: Option<Vec<Value>> = None;
     let mut size = FIRST_ROWS;
+    let dense = Dense::of(pages, &request.columns);
     loop {
         let page = pages.page(position.as_deref(), size);
         let parameters: Vec<ValueRef<'_>> = page.parameters.iter().map(Value::as_ref).collect();
-        let mut full = Vec::new();
+        let (mut full, mut first) = (Vec::new(), None);
         let (mut count, mut bytes) = (0, 0);
         let mut reader = pool.reader().await?;
         let read = reader.session()?.query(&page.sql, &parameters, |row| {
+            if dense.is_some() && count == 0 {
+                first = Some(tuple(row, 0, &pages.forms)?.remove(0));
+            }
             bytes += rows.push(|at| raw(row, at))?;
             count += 1;
             let stop = bytes >= PAGE_BYTES;
@@ -81,20 +86,60 @@ async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches)
         read.await.map_err(|stop| pool.failed(&format!("read {}", request.table), stop))?;
         drop(reader);
         let more = count == size || bytes >= PAGE_BYTES;
-        if !more && rows.len() > 0 {
+        let packs = match (&dense, &first, position.as_deref()) {
+            (Some(dense), Some(first), Some([last])) if more => dense.suits(count, first, last),
+            _ => false,
+        };
+        if (!more || packs) && rows.len() > 0 {
             full.push(rows.take()?);
         }
-        for batch in full {
-            if batches.send(Ok(batch)).await.is_err() {
-                return Ok(());
-            }
+        if !send(batches, full).await || !more {
+            return Ok(());
         }
-        if !more {
+        if let (Some(dense), Some([last])) =
+            (dense.as_ref().filter(|_| packs), position.as_deref_mut())
+            && !packed(pool, dense, request, last, batches).await?
+        {
             return Ok(());
         }
         let wide = (bytes / count.max(1)).max(1);
         size = (PAGE_BYTES / wide).clamp(1, PAGE_ROWS);
     }
+}
+
+/// Reads the numbers behind `after` in windows, while they stand close, and moves it; false when
+/// nobody wants more.
+async fn packed(
+    pool: &Pool,
+    dense: &Dense<'_>,
+    request: &Scan,
+    after: &mut Value,
+    batches: &Batches,
+) -> Result<bool> {
+    loop {
+        let mut reader = pool.reader().await?;
+        let window = dense.window(reader.session()?, after).await;
+        let window =
+            window.map_err(|stop| pool.failed(&format!("read {}", request.table), stop))?;
+        drop(reader);
+        *after = window.last;
+        if !send(batches, dense.batches(&request.columns, &window.numbers)?).await {
+            return Ok(false);
+        }
+        if window.sparse {
+            return Ok(true);
+        }
+    }
+}
+
+/// Hands batches on; false when nobody wants more.
+async fn send(batches: &Batches, some: Vec<RecordBatch>) -> bool {
+    for batch in some {
+        if batches.send(Ok(batch)).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 async fn through_a_file(

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
+use futures::FutureExt;
 
 use crate::engine::mysql::catalogue::Table;
 use crate::engine::mysql::checkup::checkup;
@@ -19,6 +20,9 @@ use crate::model::check::Check;
 use crate::model::origin::{Identity, Origin};
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::source::{Scan, Source, Survey};
+
+/// What a server is to do that is asked for a table's definition.
+const CATALOGUE: &str = "read its catalogue";
 
 /// A database in one snapshot.
 #[derive(Debug)]
@@ -35,17 +39,20 @@ pub(crate) struct Known(Mutex<HashMap<String, Arc<Table>>>);
 
 impl Known {
     /// The table of this name.
-    pub(crate) async fn table(&self, pool: &Pool, name: &TableName) -> Result<Arc<Table>> {
+    pub(crate) async fn table(&self, pool: &Arc<Pool>, name: &TableName) -> Result<Arc<Table>> {
         if let Some(known) = self.lock().get(&name.name) {
             return Ok(Arc::clone(known));
         }
-        let mut reader = pool.reader().await?;
         let found = match name.schema {
             // Tables of other databases have other identities, and are not looked at.
             Some(_) => None,
-            None => Table::find(reader.session()?, &name.name)
-                .await
-                .map_err(|stop| pool.failed("read its catalogue", stop))?,
+            None => {
+                let name = name.name.clone();
+                pool.ask(CATALOGUE, move |session| {
+                    async move { Table::find(session, &name).await }.boxed()
+                })
+                .await?
+            }
         };
         let table = Arc::new(found.ok_or_else(|| no_table(pool.address().side, name))?);
         self.lock().insert(name.name.clone(), Arc::clone(&table));
@@ -75,26 +82,28 @@ impl Source for MysqlSource {
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
-        let mut reader = self.pool.reader().await?;
-        let names = Table::base_tables(reader.session()?).await;
-        let names = names.map_err(|stop| self.pool.failed("list its tables", stop))?;
+        let names =
+            self.pool.ask("list its tables", |session| Table::base_tables(session).boxed()).await?;
         Ok(names.into_iter().map(TableName::bare).collect())
     }
 
     async fn schema(&self, table: &TableName) -> Result<TableSchema> {
         let table = self.known.table(&self.pool, table).await?;
-        let mut reader = self.pool.reader().await?;
-        let described = describe(reader.session()?, &table).await;
-        described.map_err(|stop| self.pool.failed("read its catalogue", stop))
+        self.pool
+            .ask(CATALOGUE, move |session| async move { describe(session, &table).await }.boxed())
+            .await
     }
 
     async fn survey(&self, table: &TableName, key: &[Column], parts: usize) -> Result<Survey> {
         let found = self.known.table(&self.pool, table).await?;
         // One connection gains nothing by ranges.
         let parts = if self.pool.size() > 1 { parts } else { 1 };
-        let mut reader = self.pool.reader().await?;
-        let surveyed = survey(reader.session()?, &found, key, parts).await;
-        surveyed.map_err(|stop| self.pool.failed(&format!("read {table}"), stop))
+        let key = key.to_vec();
+        self.pool
+            .ask(format!("read {table}"), move |session| {
+                async move { survey(session, &found, &key, parts).await }.boxed()
+            })
+            .await
     }
 
     fn scan(&self, request: Scan) -> Result<SendableRecordBatchStream> {
@@ -113,9 +122,12 @@ impl Source for MysqlSource {
         keys: &RecordBatch,
     ) -> Result<RecordBatch> {
         let found = self.known.table(&self.pool, table).await?;
-        let mut reader = self.pool.reader().await?;
-        let fetched = fetch(reader.session()?, &found, columns, key, keys).await;
-        fetched.map_err(|stop| self.pool.failed(&format!("read {table}"), stop))
+        let (columns, key, keys) = (columns.to_vec(), key.to_vec(), keys.clone());
+        self.pool
+            .ask(format!("read {table}"), move |session| {
+                async move { fetch(session, &found, &columns, &key, &keys).await }.boxed()
+            })
+            .await
     }
 
     async fn digest(&self) -> Result<Option<String>> {
@@ -123,10 +135,12 @@ impl Source for MysqlSource {
     }
 
     async fn checkup(&self) -> Result<Vec<Check>> {
-        let mut reader = self.pool.reader().await?;
-        let (address, server) = (self.pool.address(), self.pool.server());
-        let looked = checkup(reader.session()?, address, server).await;
-        looked.map_err(|stop| self.pool.failed("be looked over", stop))
+        let pool = Arc::clone(&self.pool);
+        self.pool
+            .ask("be looked over", move |session| {
+                async move { checkup(session, pool.address(), pool.server()).await }.boxed()
+            })
+            .await
     }
 
     async fn release(&self) -> Result<()> {

@@ -1,9 +1,16 @@
 //! Reading a real server.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 
+use crate::engine::mysql::address::Address;
+use crate::engine::mysql::catalogue::Table;
+use crate::engine::mysql::dense::Dense;
 use crate::engine::mysql::open::source;
+use crate::engine::mysql::query::Pages;
+use crate::engine::mysql::session::{Purpose, Session};
 use crate::model::filter::{Comparison, Filter};
 use crate::model::side::Which;
 use crate::model::table::{Carrier, Collation, Column, TableName, TableSchema};
@@ -131,6 +138,81 @@ async fn pages_give_every_row_once_in_key_order() {
     assert_eq!(all.len(), 40_000);
     let key = |row: &Vec<String>| (row[0].parse::<i64>().unwrap(), row[1].clone());
     assert!(all.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])));
+}
+
+/// Numbers that stand close, apart, at the ends of their type, and on both sides of zero.
+const NUMBERS: [(&str, &str); 3] = [
+    (
+        "bigint",
+        "select cast(seq as signed) - 30000 from seq_1_to_400000 where seq % 7 > 0 and seq not between 90000 and 91000
+         union select seq * 3000000007 from seq_1_to_2000
+         union select 9223372036854775807 - seq from seq_0_to_3000
+         union select -9223372036854775808 + cast(seq as signed) * 5 from seq_0_to_3000",
+    ),
+    (
+        "bigint unsigned",
+        "select seq from seq_0_to_2000 union select 9223372036854775807 + seq from seq_0_to_9000
+         union select 18446744073709551615 - seq * 3 from seq_0_to_9000",
+    ),
+    ("smallint", "select cast(seq as signed) - 32768 from seq_0_to_65535 where seq % 3 > 0"),
+];
+
+#[tokio::test]
+async fn keys_alone_come_whole_whether_they_stand_close_or_apart() {
+    for (kind, numbers) in NUMBERS {
+        let database = Database::with(&format!(
+            "create table t(id {kind} primary key, v int); insert into t(id) {numbers};"
+        ));
+        let source = open(&database).await;
+        let t = schema(source.as_ref(), "t").await;
+        let keys = Scan { columns: t.columns[..1].to_vec(), ..whole(&t) };
+        let told = async |request: Scan| {
+            let columns = request.columns.clone();
+            let rows = words(&scanned(source.as_ref(), request).await, &columns);
+            rows.into_iter().map(|mut row| row.remove(0)).collect::<Vec<String>>()
+        };
+        let expected = database.sql("select id from t order by id");
+        let expected: Vec<&str> = expected.lines().collect();
+        assert!(told(keys.clone()).await == expected, "{kind}");
+        // A range, and rows that a condition leaves out.
+        let (lower, upper) = (expected[700], expected[expected.len() - 20]);
+        let value = |text: &str| match text.parse() {
+            Ok(i) => Value::Int(i),
+            Err(_) => Value::Unsigned(text.parse().unwrap()),
+        };
+        let range = KeyRange { lower: Some(value(lower)), upper: Some(value(upper)) };
+        let column = "id".to_owned();
+        let filter = Filter::Compare { column, op: Comparison::Lt, value: value(expected[9000]) };
+        let some = told(Scan { range, filter: Some(filter), ..keys }).await;
+        assert!(some == expected[700..9000.min(expected.len() - 20)], "{kind}");
+        source.release().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn keys_that_stand_close_are_packed() {
+    let database = Database::with(
+        "create table t(id int primary key, v int);
+         insert into t(id) select cast(seq as signed) - 200 from seq_1_to_600 where seq % 3 > 0;",
+    );
+    let address = Address::parse(&database.url(), Which::Live).unwrap();
+    let mut session = Session::open(&address, Purpose::Read).await.unwrap().0;
+    let table = Arc::new(Table::find(&mut session, "t").await.unwrap().unwrap());
+    let source = open(&database).await;
+    let t = schema(source.as_ref(), "t").await;
+    let keys = Scan { columns: t.columns[..1].to_vec(), ..whole(&t) };
+    let pages = Pages::of(&table, &keys).unwrap();
+    let dense = Dense::of(&pages, &keys.columns).unwrap();
+    assert!(dense.suits(512, &Value::Int(1), &Value::Int(4000)));
+    assert!(!dense.suits(512, &Value::Int(1), &Value::Int(5000)));
+    let window = dense.window(&mut session, &Value::Int(-10)).await.unwrap();
+    let numbers: Vec<i64> = window.numbers.iter().map(|n| n.cast_signed()).collect();
+    let expected: Vec<i64> = (-9..=400).filter(|n| (n + 200) % 3 > 0).collect();
+    assert_eq!(numbers, expected);
+    assert!(window.sparse, "of the 262,144 numbers that it spans");
+    // More than the key is read row by row.
+    let pages = Pages::of(&table, &whole(&t)).unwrap();
+    assert!(Dense::of(&pages, &t.columns).is_none());
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ pub(super) mod contract;
 pub(super) mod lab;
 pub(super) mod matrix;
 pub(super) mod meddled;
+pub(super) mod proxy;
 
 use std::path::Path;
 use std::sync::Mutex;

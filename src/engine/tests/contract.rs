@@ -1,11 +1,21 @@
 //! What every server's target keeps. Each engine's tests sign it: `signed!(Database)`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::Schema;
 
 use super::lab::{Database, Lab, counts, reasons};
 use super::meddled::Call;
+use super::proxy::{Cut, Proxy};
+use crate::apply::apply;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
+use crate::model::table::TableName;
+use crate::progress::Silent;
+use crate::registry;
 
 /// Tests of one engine, a name each for the bodies of this module.
 macro_rules! signed {
@@ -17,8 +27,11 @@ macro_rules! signed {
     };
     ($database:ty) => {
         $crate::engine::tests::contract::signed!($database:
+            a_question_that_is_dropped_half_way_leaves_its_connection_in_step
             g6_a_connection_lost_before_the_commit_leaves_nothing_and_resumes
             g6_an_answer_lost_after_the_commit_is_found_out
+            g6_a_commit_that_is_lost_on_its_way_is_told_from_one_whose_answer_is_lost
+            g6_an_outcome_that_can_t_be_asked_for_is_unknown_until_it_is_resumed
             g5_a_connection_lost_while_writing_leaves_nothing
             g9_a_second_restorekit_is_refused
             one_refused_row_is_a_conflict_and_the_others_go_on
@@ -34,6 +47,50 @@ macro_rules! signed {
 }
 
 pub(in crate::engine) use signed;
+
+pub(in crate::engine) async fn a_question_that_is_dropped_half_way_leaves_its_connection_in_step<
+    D: Database,
+>() {
+    let rows = format!(
+        "create table t(id int primary key, v text); insert into t select n, repeat('x', 3000) from {};",
+        D::numbers(600)
+    );
+    let lab = Lab::<D>::new(&rows, "");
+    // All goes over one connection, or two.
+    let source = registry::open_live(&lab.live.url(), 1).await.unwrap();
+    let schema = source.schema(&TableName::bare("t")).await.unwrap();
+    let (t, columns, key) = (&schema.name, &schema.columns[..], &schema.columns[..1]);
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(1..=600));
+    let field = key[0].field();
+    let keys = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![ids]).unwrap();
+    let fetched = async || source.fetch(t, columns, key, &keys).await;
+    for polls in 1.. {
+        let whole = dropped_after(polls, fetched()).await.is_some();
+        let survey = dropped_after(polls, source.survey(t, key, 4)).await;
+        let schema = dropped_after(polls, source.schema(t)).await;
+        let tables = dropped_after(polls, source.tables()).await;
+        let rows = fetched().await.unwrap_or_else(|e| panic!("dropped after {polls} polls: {e:?}"));
+        assert_eq!(rows.num_rows(), 600, "dropped after {polls} polls");
+        assert_eq!(source.survey(t, key, 4).await.unwrap().rows, Some(600));
+        assert_eq!(source.tables().await.unwrap(), std::slice::from_ref(t));
+        if whole && survey.is_some() && schema.is_some() && tables.is_some() {
+            break;
+        }
+    }
+    source.release().await.unwrap();
+}
+
+/// What a future gives, or `None` where it is not done when it was polled so often.
+async fn dropped_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        let Some(less) = left.checked_sub(1) else { return Poll::Ready(None) };
+        left = less;
+        future.as_mut().poll(context).map(Some)
+    })
+    .await
+}
 
 /// 400 rows, all of them damaged, in batches of 100.
 pub(in crate::engine) fn damaged<D: Database>() -> Lab<D> {
@@ -84,6 +141,50 @@ pub(in crate::engine) async fn g6_an_answer_lost_after_the_commit_is_found_out<D
     assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
     let again = lab.apply(&plan).await.unwrap();
     assert_eq!(counts(&again), [400, 0, 400, 0]);
+}
+
+pub(in crate::engine) async fn g6_a_commit_that_is_lost_on_its_way_is_told_from_one_whose_answer_is_lost<
+    D: Database,
+>() {
+    for (cut, id) in [(Cut::Before, "aaaaaa"), (Cut::After, "bbbbbb")] {
+        let lab = damaged::<D>();
+        let plan = lab.patch(id, "t", &[("v", "v")], None).await.unwrap();
+        let proxy = Proxy::start(&lab.live, cut, 2, true);
+        let mut target = registry::open_target(&lab.live.url_by(proxy.port())).await.unwrap();
+        let done = apply(&plan, &mut *target, &lab.options(), &Silent).await;
+        target.close().await.unwrap();
+        match cut {
+            Cut::Before => {
+                let e = done.unwrap_err();
+                assert_eq!(e.kind(), Kind::Stopped, "{e}");
+                assert_eq!(mended(&lab), "100");
+            }
+            Cut::After => {
+                assert_eq!(counts(&done.unwrap()), [400, 400, 0, 0]);
+                assert_eq!(mended(&lab), "400");
+            }
+        }
+        lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+        assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
+    }
+}
+
+pub(in crate::engine) async fn g6_an_outcome_that_can_t_be_asked_for_is_unknown_until_it_is_resumed<
+    D: Database,
+>() {
+    for (cut, id) in [(Cut::Before, "aaaaaa"), (Cut::After, "bbbbbb")] {
+        let lab = damaged::<D>();
+        let plan = lab.patch(id, "t", &[("v", "v")], None).await.unwrap();
+        let proxy = Proxy::start(&lab.live, cut, 2, false);
+        let mut target = registry::open_target(&lab.live.url_by(proxy.port())).await.unwrap();
+        let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
+        target.close().await.unwrap();
+        assert_eq!(e.kind(), Kind::Unknown, "{e}");
+        assert!(e.hints().iter().any(|hint| hint.contains("apply --resume")), "{:?}", e.hints());
+        let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+        assert_eq!(counts(&receipt), [400, 400, 0, 0], "{cut:?}");
+        assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
+    }
 }
 
 pub(in crate::engine) async fn g5_a_connection_lost_while_writing_leaves_nothing<D: Database>() {

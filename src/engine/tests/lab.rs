@@ -43,6 +43,18 @@ pub(in crate::engine) trait Database: Clone + Send + Sync + 'static {
     /// The numbers from 1 to `last`, as a FROM item with the column `n`.
     fn numbers(last: usize) -> String;
 
+    /// A COMMIT as the driver sends it over the wire.
+    const COMMIT: &'static [u8];
+
+    /// The commits of a session before that of the first rows.
+    const COMMITS_BEFORE: usize;
+
+    /// The server's port on 127.0.0.1.
+    fn port(&self) -> u16;
+
+    /// Its URL by a port of 127.0.0.1, as one who may do everything.
+    fn url_by(&self, port: u16) -> String;
+
     /// Ends every other connection to it, as an administrator would.
     fn kill_all(&self);
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use super::lab::Database;
+
 /// Where the wire is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(in crate::engine) enum Cut {
     /// The server never sees the COMMIT.
     Before,
     /// The server carries it out, and its answer is lost.
@@ -16,17 +18,20 @@ pub(super) enum Cut {
 }
 
 /// A listener on a port of its own, for as long as the process lives.
-pub(super) struct Proxy {
+pub(in crate::engine) struct Proxy {
     port: u16,
 }
 
-/// A COMMIT as the simple query protocol sends it (PostgreSQL documentation, 55.7: Query).
-const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
-
 impl Proxy {
-    /// Cuts the wire at the `nth` COMMIT, from 1; connections after that go through, or are
-    /// not taken any more.
-    pub(super) fn start(server: u16, cut: Cut, nth: usize, again: bool) -> Self {
+    /// Cuts the wire to a database at the `nth` commit of rows, from 1; connections after that go
+    /// through, or are not taken any more.
+    pub(in crate::engine) fn start<D: Database>(
+        database: &D,
+        cut: Cut,
+        nth: usize,
+        again: bool,
+    ) -> Self {
+        let (server, nth) = (database.port(), nth + D::COMMITS_BEFORE);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (seen, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
@@ -38,14 +43,15 @@ impl Proxy {
                 let client = client.unwrap();
                 let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
                 let (seen, done) = (Arc::clone(&seen), Arc::clone(&done));
-                thread::spawn(move || carry(client, server, cut, nth, &seen, &done));
+                thread::spawn(move || carry(client, server, (D::COMMIT, cut, nth), &seen, &done));
             }
         });
         Self { port }
     }
 
-    pub(super) fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    /// The port that clients come by.
+    pub(in crate::engine) fn port(&self) -> u16 {
+        self.port
     }
 }
 
@@ -53,8 +59,7 @@ impl Proxy {
 fn carry(
     mut client: TcpStream,
     mut server: TcpStream,
-    cut: Cut,
-    nth: usize,
+    (commit, cut, nth): (&[u8], Cut, usize),
     seen: &AtomicUsize,
     done: &Arc<AtomicBool>,
 ) {
@@ -80,7 +85,7 @@ fn carry(
     let mut bytes = [0; 65536];
     while let Ok(count @ 1..) = client.read(&mut bytes) {
         let chunk = &bytes[..count];
-        let commits = chunk.windows(COMMIT.len()).any(|window| window == COMMIT);
+        let commits = chunk.windows(commit.len()).any(|window| window == commit);
         if commits && seen.fetch_add(1, Ordering::SeqCst) + 1 == nth {
             match cut {
                 Cut::Before => {

@@ -3,7 +3,6 @@
 mod clients;
 mod lab;
 mod matrix;
-mod proxy;
 mod rows;
 mod schema;
 

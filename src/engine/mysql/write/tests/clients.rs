@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::lab::{Database, Lab, Server, counts, on};
 use crate::engine::mysql::address::Address;
+use crate::engine::mysql::failure::number;
 use crate::engine::mysql::session::{Purpose, Session};
 use crate::engine::tests::meddled::Call;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
 use crate::model::side::Which;
+use crate::model::value::ValueRef;
 
 /// Another client of live.
 async fn session(lab: &Lab) -> Session {
@@ -186,7 +188,7 @@ async fn g10_a_read_only_server_and_a_replica_are_refused() {
 }
 
 #[tokio::test]
-async fn t12_w4_the_server_s_own_zone_and_mode_do_not_count() {
+async fn t9_t12_w4_the_server_s_own_zone_and_mode_do_not_count() {
     let server = Server::start(&[
         "--default-time-zone=+09:00",
         "--sql-mode=ANSI,PAD_CHAR_TO_FULL_LENGTH",
@@ -207,6 +209,23 @@ async fn t12_w4_the_server_s_own_zone_and_mode_do_not_count() {
     assert_eq!(lab.live.sql(raw), lab.backup.sql(raw));
     lab.undo(&plan, "bbbbbb").await;
     assert_eq!(lab.live.dump("t"), "");
+
+    // The server itself would cut and clamp: to us it refuses.
+    lab.live.sql(
+        "create table n(b tinyint, u int unsigned, e enum('a'), v varchar(2), d date);
+         insert into n values (999, -1, 'x', 'long', '2024-02-33');",
+    );
+    assert_eq!(lab.live.sql("select b, u, e, v, d from n"), "127\t0\t\tlo\t0000-00-00\n");
+    let mut ours = session(&lab).await;
+    for (column, value) in
+        [("b", "999"), ("u", "-1"), ("e", "x"), ("v", "long"), ("d", "2024-02-33")]
+    {
+        let sql = format!("insert into n({column}) values (?)");
+        let refused = ours.execute(&sql, &[ValueRef::Text(value.as_bytes())]).await;
+        let number = number(&refused.unwrap_err());
+        assert!(matches!(number, Some(1264 | 1265 | 1292 | 1406)), "{column}: {number:?}");
+    }
+    ours.close().await.unwrap();
 }
 
 #[tokio::test]

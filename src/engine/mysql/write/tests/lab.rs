@@ -28,6 +28,18 @@ impl lab::Database for Database {
         format!("(select seq as n from seq_1_to_{last}) as numbers")
     }
 
+    // A packet's length and number, then COM_QUERY (MySQL source documentation, "Packets").
+    const COMMIT: &'static [u8] = b"\x07\0\0\0\x03commit";
+    const COMMITS_BEFORE: usize = 0;
+
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    fn url_by(&self, port: u16) -> String {
+        format!("mysql://tcp@127.0.0.1:{port}/{}", self.name)
+    }
+
     fn kill_all(&self) {
         let kill = self.sql(
             "select concat('kill ', id, ';') from information_schema.processlist \

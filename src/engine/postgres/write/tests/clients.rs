@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::lab::{Database, Lab, Server, counts, on};
-use super::proxy::{Cut, Proxy};
-use crate::apply::apply;
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::session::Session;
 use crate::engine::tests::contract::damaged;
@@ -14,8 +12,6 @@ use crate::engine::tests::meddled::Call;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
 use crate::model::side::Which;
-use crate::progress::Silent;
-use crate::registry::open_target;
 
 /// A server of one's own, which lives as long as the process.
 fn own_server(settings: &[&str]) -> &'static Server {
@@ -29,50 +25,6 @@ const ROWS: &str = "create table t(id int primary key, v int);
 async fn session(lab: &Lab) -> Session {
     let address = Address::parse(&lab.live.url(), Which::Live).unwrap();
     Session::open(&address).await.unwrap().0
-}
-
-#[tokio::test]
-async fn g6_a_commit_that_is_lost_on_its_way_is_told_from_one_whose_answer_is_lost() {
-    for (cut, id) in [(Cut::Before, "aaaaaa"), (Cut::After, "bbbbbb")] {
-        let lab = damaged::<Database>();
-        let plan = lab.patch(id, "t", &[("v", "v")], None).await.unwrap();
-        // The first commit is the advisory lock's, the third that of the second batch.
-        let proxy = Proxy::start(lab.live.server.port(), cut, 3, true);
-        let mut target = open_target(&proxy.url(&lab.live.name)).await.unwrap();
-        let done = apply(&plan, &mut *target, &lab.options(), &Silent).await;
-        target.close().await.unwrap();
-        let written = lab.live.sql("select count(*) from t where v = id");
-        match cut {
-            Cut::Before => {
-                let e = done.unwrap_err();
-                assert_eq!(e.kind(), Kind::Stopped, "{e}");
-                assert_eq!(written, "100\n");
-            }
-            Cut::After => {
-                assert_eq!(counts(&done.unwrap()), [400, 400, 0, 0]);
-                assert_eq!(written, "400\n");
-            }
-        }
-        lab.apply_with(&plan, &lab.resuming()).await.unwrap();
-        assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-    }
-}
-
-#[tokio::test]
-async fn g6_an_outcome_that_can_t_be_asked_for_is_unknown_until_it_is_resumed() {
-    for (cut, id) in [(Cut::Before, "aaaaaa"), (Cut::After, "bbbbbb")] {
-        let lab = damaged::<Database>();
-        let plan = lab.patch(id, "t", &[("v", "v")], None).await.unwrap();
-        let proxy = Proxy::start(lab.live.server.port(), cut, 3, false);
-        let mut target = open_target(&proxy.url(&lab.live.name)).await.unwrap();
-        let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
-        target.close().await.unwrap();
-        assert_eq!(e.kind(), Kind::Unknown, "{e}");
-        assert!(e.hints().iter().any(|hint| hint.contains("apply --resume")), "{:?}", e.hints());
-        let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
-        assert_eq!(counts(&receipt), [400, 400, 0, 0], "{cut:?}");
-        assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
-    }
 }
 
 #[tokio::test]

@@ -28,6 +28,19 @@ impl lab::Database for Database {
         format!("generate_series(1, {last}) as numbers(n)")
     }
 
+    // The simple query protocol (PostgreSQL documentation, 55.7: Query).
+    const COMMIT: &'static [u8] = b"Q\0\0\0\x0bcommit\0";
+    // That of the advisory lock.
+    const COMMITS_BEFORE: usize = 1;
+
+    fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    fn url_by(&self, port: u16) -> String {
+        format!("postgres://postgres@127.0.0.1:{port}/{}", self.name)
+    }
+
     /// It waits until they are gone.
     fn kill_all(&self) {
         let others = format!("from pg_stat_activity where datname = '{}'", self.name);

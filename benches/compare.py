@@ -104,6 +104,9 @@ def reached(group, taken, verdicts, floor):
     mine = median(taken["restorekit"], "wall")
     if by == "floor":
         return mine <= most * floor, f"at most {most} x floor"
+    if by == "MB/s":
+        speed = group.size() / 1e6 / median(taken["restorekit"], "cpu")
+        return speed >= most, f"at least {most} MB of dump text a second and core; here {speed:.0f}"
     if by == "s":
         return mine <= most, f"at most {most * 1000:.0f} ms"
     peers = {run.name: median(taken[run.name], "wall") for run in group.runs[1:] if verdicts[run.name].startswith("ok")}

@@ -2,10 +2,13 @@
 
 A command may name `$OUT`, a scratch file of the run. What only prepares a run or turns a result into the form that
 the yardstick checks stands in `before` and `after`, which are not timed."""
+import functools
 import os
 
 WORK, TOOL, PY = os.environ["WORK"], os.environ["RESTOREKIT"], os.environ["PY"]
 HERE = os.path.dirname(os.path.abspath(__file__))
+EVENTS = ("id", "calendar_id", "title", "description", "i_cal_uid", "starts_at", "ends_at", "price", "payload", "created_at",
+          "updated_at")
 PREDICATE = "active = false and cancelled_at >= '2026-03-10 00:00:00' and cancelled_at < '2026-03-11 00:00:00'"
 # The floors by the names of the yardstick's cases: bare scans of what a workload must read. SERVERS set: the servers
 # are measured, else the files.
@@ -52,10 +55,12 @@ class Group:
     """A workload: restorekit's run first, the peers', the floors', and what restorekit is to reach.
 
     `target` is (the figure it is measured by, the most it may be): "floor" times the sum of the floors' seconds, "peer"
-    times the fastest peer whose result is right, "s" seconds."""
+    times the fastest peer whose result is right, "s" seconds; "MB/s" is the least, of the text whose size `size` gives, in a
+    second of CPU."""
 
-    def __init__(self, name, runs, floors, target, reps=1, engine="sqlite"):
+    def __init__(self, name, runs, floors, target, reps=1, engine="sqlite", size=None):
         self.name, self.runs, self.floors, self.target, self.reps, self.engine = name, runs, floors, target, reps, engine
+        self.size = size
 
 
 TARGETS = {
@@ -135,6 +140,28 @@ def dumps(rows):
         run = Run("restorekit", f"{TOOL} diff {said} --format json >$OUT.json", "diff", after=f'{PY} -c "import json; {pick}" >$OUT')
         floor = Run("loading it into its server", load.format(f"{data}/{file}"), before=fresh)
         yield Group(f"{engine.name}/{name} diff", [run], [floor], ("floor", 0.2), engine=engine.name)
+    counts = ", ".join(f"count({column})" for column in EVENTS)
+    for name, engine, file, begin, end in (
+        ("plain pg_dump", pg, "backup.pg.sql", b"COPY public.events ", b"\\.\n"),
+        ("mariadb-dump", my, "backup.my.sql", b"INSERT INTO `events` ", b"UNLOCK TABLES"),
+    ):
+        said = f"-q --live {engine.live} --backup {data}/{file} --table events --format csv"
+        run = Run("restorekit", f"{TOOL} sql {said} 'select {counts} from backup.events' >$OUT",
+                  verify=f"grep -q ^{rows}, $OUT && echo ok || echo WRONG")
+        size = functools.partial(text_between, f"{data}/{file}", begin, end)
+        yield Group(f"{engine.name}/{name} into Arrow", [run], [], ("MB/s", 150), engine=engine.name, size=size)
+
+
+def text_between(path, begin, end):
+    """How many bytes of a dump are a table's rows: the lines from the one that begins so to the one that ends them."""
+    size, inside = 0, False
+    with open(path, "rb") as file:
+        for line in file:
+            inside = inside or line.startswith(begin)
+            if inside and line.startswith(end):
+                return size
+            size += len(line) * inside
+    return size
 
 
 def story_c(rows):

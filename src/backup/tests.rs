@@ -1,5 +1,6 @@
 //! Backups in files, read as a source: real files in temporary folders.
 
+mod blocks;
 mod cache;
 mod databases;
 mod detect;

@@ -84,7 +84,12 @@ impl CarrierBuilder {
     pub fn push(&mut self, value: ValueRef<'_>) {
         let row = self.rows;
         self.rows += 1;
-        if fits(value, self.carrier) {
+        if let (Builder::Text(b), ValueRef::Text(t)) = (&mut self.array, value) {
+            // UTF-8 is all that a text's carrier asks for, and is looked at once.
+            if let Ok(text) = std::str::from_utf8(t) {
+                return b.append_value(text);
+            }
+        } else if fits(value, self.carrier) {
             match (&mut self.array, value) {
                 (Builder::Int(b), ValueRef::Int(i)) => return b.append_value(i),
                 (Builder::Unsigned(b), ValueRef::Int(i)) => {
@@ -93,12 +98,6 @@ impl CarrierBuilder {
                 (Builder::Unsigned(b), ValueRef::Unsigned(u)) => return b.append_value(u),
                 (Builder::Real(b), ValueRef::Int(i)) => return b.append_value(i as f64),
                 (Builder::Real(b), ValueRef::Real(r)) => return b.append_value(r),
-                (Builder::Text(b), ValueRef::Text(t)) => {
-                    // Checked a moment ago: this is where the bytes become a str.
-                    if let Ok(text) = std::str::from_utf8(t) {
-                        return b.append_value(text);
-                    }
-                }
                 (Builder::Blob(b), ValueRef::Blob(bytes)) => return b.append_value(bytes),
                 (Builder::Bool(b), ValueRef::Bool(truth)) => return b.append_value(truth),
                 (Builder::Date(b), ValueRef::Date(day)) => return b.append_value(day),

@@ -23,7 +23,8 @@ use parquet::file::reader::ChunkReader;
 
 use crate::backup::dump::archive::toc::{Entry, Fields, Format, Packed, Place, Toc, damaged};
 use crate::backup::dump::archive::unpack::{Chunks, Unpacked};
-use crate::backup::dump::postgres::{Known, Postgres, copy_rows};
+use crate::backup::dump::copy;
+use crate::backup::dump::postgres::{Known, Postgres};
 use crate::backup::dump::tables::{Name, Tables};
 use crate::backup::file::BackupFile;
 use crate::backup::text::Limits;
@@ -142,7 +143,7 @@ impl<'a> Archive<'a> {
             return self.postgres.inserts(reader, file, tables);
         };
         let mut window = Window::new(reader, file);
-        copy_rows(&mut window, tables, &self.postgres.session, &rows.table, list, false)?;
+        copy::rows(&mut window, tables, &self.postgres.session, &rows.table, list, false)?;
         // The end of what the rows are compressed in comes behind the mark of theirs.
         loop {
             let blank = window.bytes().iter().take_while(|b| **b == b'\n').count();

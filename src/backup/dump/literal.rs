@@ -71,14 +71,13 @@ pub(super) enum Marked {
     Postgres,
 }
 
-/// Cuts the row `(literal, ..)` at the start of `bytes`; its length.
+/// Cuts the row `(literal, ..)` at the start of `bytes` and appends its literals; its length.
 pub(super) fn row(
     bytes: &[u8],
     whole: bool,
     dialect: Dialect,
     out: &mut Vec<Literal>,
 ) -> Result<usize, Stop> {
-    out.clear();
     let mut at = blank(bytes, 0, whole, dialect)?;
     if bytes.get(at) != Some(&b'(') {
         return missing(bytes, at, whole, "no row where one belongs");

@@ -20,15 +20,13 @@
 
 use std::io::Read;
 
-use memchr::memchr;
-
 use crate::backup::dump::charset::Charset;
 use crate::backup::dump::copy;
 use crate::backup::dump::ddl::{attached, create_table};
 use crate::backup::dump::lex::{Dialect, Token, Tokens};
 use crate::backup::dump::script::{Next, Script};
 use crate::backup::dump::tables::{Name, Session, Tables};
-use crate::backup::text::window::{Stop, Window};
+use crate::backup::text::window::Stop;
 use crate::error::Result;
 
 const TOOL: &str = "pg_dump";
@@ -188,7 +186,7 @@ impl Postgres {
                 })?;
                 script.window.consume(skip);
                 let window = &mut script.window;
-                copy_rows(window, tables, &self.session, &name, &list, carriage)?;
+                copy::rows(window, tables, &self.session, &name, &list, carriage)?;
             }
             Ok(Ok(Known::Strange)) => return Err(script.strange("a statement", TOOL)),
             Ok(Err(e)) => return Err(e),
@@ -301,75 +299,4 @@ pub(super) fn copy_head(bytes: &[u8], dialect: Dialect) -> Result<Option<CopyHea
         return Stop::bad(tokens.at(), "a COPY of another kind than pg_dump's");
     }
     Ok(Some((path, list)))
-}
-
-/// Reads the lines of a COPY, its end mark included. `carriage`: they end in CR LF.
-pub(super) fn copy_rows<R: Read>(
-    window: &mut Window<R>,
-    tables: &mut Tables<'_>,
-    session: &Session,
-    name: &Name,
-    list: &Option<Vec<Vec<u8>>>,
-    carriage: bool,
-) -> Result<()> {
-    let mut plan = None;
-    loop {
-        let length = window.find("a row of a COPY", |bytes, _| {
-            memchr(b'\n', bytes).map(|at| at + 1).ok_or(Stop::More)
-        })?;
-        let line = &window.bytes()[..length - 1];
-        let line = if carriage { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
-        if line == b"\\." {
-            if plan.is_none() {
-                tables.data_of(name);
-            }
-            window.consume(length);
-            return Ok(());
-        }
-        let damaged = |what| window.damaged(0, what);
-        let plan = match &mut plan {
-            Some(plan) => plan,
-            none => {
-                let width = match list {
-                    Some(list) => list.len(),
-                    None if line.is_empty() => 0,
-                    None => line.iter().filter(|b| **b == b'\t').count() + 1,
-                };
-                none.insert(tables.plan(name, list.as_deref(), width, session).map_err(damaged)?)
-            }
-        };
-        let mut rows = tables.rows(plan)?;
-        if !rows.kept() {
-            rows.count();
-        } else {
-            let escapes = memchr(b'\\', line).is_some();
-            let fields = Fields { rest: (plan.width() > 0).then_some(line) };
-            rows.fields(
-                fields,
-                |_, field, reading, out| copy::cell(field, escapes, reading, out),
-                damaged,
-            )?;
-        }
-        window.consume(length);
-    }
-}
-
-/// The fields of a line.
-struct Fields<'l> {
-    rest: Option<&'l [u8]>,
-}
-
-impl<'l> Iterator for Fields<'l> {
-    type Item = &'l [u8];
-
-    fn next(&mut self) -> Option<&'l [u8]> {
-        let rest = self.rest?;
-        match memchr(b'\t', rest) {
-            Some(at) => {
-                self.rest = Some(&rest[at + 1..]);
-                Some(&rest[..at])
-            }
-            None => self.rest.take(),
-        }
-    }
 }

@@ -5,11 +5,12 @@
 
 use std::io::Read;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
 use crate::backup::dump::lex::{Dialect, Token, Tokens, blank, comment, is_word, statement_end};
 use crate::backup::dump::literal::{self, Literal};
-use crate::backup::dump::tables::{Name, Plan, Session, Tables};
+use crate::backup::dump::tables::{Name, Places, Plan, Session, Tables};
+use crate::backup::text::stage::cells::Batch;
 use crate::backup::text::window::{Stop, Window};
 use crate::error::{Error, Result};
 
@@ -36,9 +37,71 @@ pub(super) struct Script<R> {
     pub(super) delimiter: Vec<u8>,
     /// The head of the last INSERT, byte by byte, and how its rows are taken.
     last: Option<(Vec<u8>, Session, Plan)>,
-    literals: Vec<Literal>,
+    /// Empty between two INSERTs; its room is used again.
+    block: Block,
     /// The file, as errors name it.
     pub(super) file: String,
+}
+
+/// Rows of an INSERT that are gathered, until they take so many bytes.
+const BLOCK: usize = 512 << 10;
+
+/// Rows that take fewer bytes wait for more to be read.
+const SOME: usize = 64 << 10;
+
+/// Rows at the start of what is there, with all that stands between them.
+#[derive(Default)]
+struct Block {
+    length: usize,
+    literals: Vec<Literal>,
+    /// Where each row begins, and the end of its literals.
+    rows: Vec<(usize, usize)>,
+}
+
+/// What came of looking for a row.
+enum Found {
+    /// One more row, and another follows.
+    Row,
+    /// The block holds as much as it should.
+    Full,
+    /// So many bytes end the statement; the last row is in the block.
+    End(usize),
+}
+
+/// What stands behind a row, and how many bytes it takes.
+enum Behind {
+    /// A comma.
+    Row(usize),
+    /// The statement's end.
+    End(usize),
+}
+
+impl Block {
+    /// Makes cells of its rows, which stand in `text`. `line` tells the line of a byte, for errors,
+    /// which name `file`.
+    fn fill(
+        &self,
+        text: &[u8],
+        places: &Places,
+        (file, line): (&str, &dyn Fn(usize) -> u64),
+        batch: &mut Batch,
+    ) -> Result<()> {
+        let mut first = 0;
+        for (at, end) in &self.rows {
+            let literals = &self.literals[first..*end];
+            let damaged =
+                |what: String| Error::damaged(format!("{file} line {}: {what}", line(*at)));
+            places.literals(batch, &text[*at..], literals, damaged)?;
+            first = *end;
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.length = 0;
+        self.literals.clear();
+        self.rows.clear();
+    }
 }
 
 /// The head of an INSERT: everything before its first row.
@@ -55,7 +118,7 @@ impl<R: Read> Script<R> {
     pub(super) fn new(reader: R, file: String) -> Result<Self> {
         let mut window = Window::new(reader, file.clone());
         window.begin()?;
-        Ok(Self { window, delimiter: b";".to_vec(), last: None, literals: Vec::new(), file })
+        Ok(Self { window, delimiter: b";".to_vec(), last: None, block: Block::default(), file })
     }
 
     /// What stands next, white space and block comments passed over.
@@ -143,55 +206,103 @@ impl<R: Read> Script<R> {
             self.window.consume(found.length);
             head = Some((bytes, target, found.list));
         }
+        let mut block = std::mem::take(&mut self.block);
         loop {
-            let literals = &mut self.literals;
-            let length = self
-                .window
-                .find("a row", |bytes, whole| literal::row(bytes, whole, dialect, literals))?;
+            let found = self.row(&mut block, dialect)?;
+            // The first row tells how many values there are.
             if let Some((bytes, target, list)) = head.take() {
+                let width = block.literals.len();
                 let plan = tables
-                    .plan(&target, list.as_deref(), self.literals.len(), session)
+                    .plan(&target, list.as_deref(), width, session)
                     .map_err(|what| self.window.damaged(0, what))?;
                 self.last = Some((bytes, *session, plan));
             }
-            let Some((.., plan)) = &self.last else { return Ok(()) };
-            let window = &self.window;
-            tables.rows(plan)?.literals(&window.bytes()[..length], &self.literals, |what| {
-                window.damaged(0, what)
-            })?;
-            self.window.consume(length);
-            if !self.row_follows(dialect)? {
-                return Ok(());
+            match found {
+                Found::Row => {}
+                Found::Full => self.put(&mut block, tables)?,
+                Found::End(length) => {
+                    self.put(&mut block, tables)?;
+                    self.window.consume(length);
+                    self.block = block;
+                    return Ok(());
+                }
             }
         }
     }
 
-    /// Takes what stands behind a row; false when it ended the statement.
-    fn row_follows(&mut self, dialect: Dialect) -> Result<bool> {
+    /// Looks for a row and what stands behind it, behind the rows of the block.
+    fn row(&mut self, block: &mut Block, dialect: Dialect) -> Result<Found> {
         let delimiter = &self.delimiter;
-        let (length, more) = self.window.find("an INSERT", |bytes, whole| {
-            if bytes.first() == Some(&b',') {
-                return Ok((1, true));
+        loop {
+            let at = block.length;
+            let (bytes, whole) = (&self.window.bytes()[at..], self.window.finished());
+            let known = block.literals.len();
+            let found = literal::row(bytes, whole, dialect, &mut block.literals)
+                .map_err(|stop| (stop, "a row"))
+                .and_then(|length| {
+                    let behind = behind_row(&bytes[length..], whole, dialect, delimiter);
+                    Ok((length, behind.map_err(|stop| (moved(stop, length), "an INSERT"))?))
+                });
+            let (stop, what) = match found {
+                Ok((length, behind)) => {
+                    block.rows.push((at, block.literals.len()));
+                    return Ok(match behind {
+                        Behind::Row(more) => {
+                            block.length = at + length + more;
+                            if block.length < BLOCK { Found::Row } else { Found::Full }
+                        }
+                        Behind::End(more) => {
+                            block.length = at + length;
+                            Found::End(more)
+                        }
+                    });
+                }
+                Err(stop) => stop,
+            };
+            block.literals.truncate(known);
+            match stop {
+                Stop::Bad(bad, found) => return Err(self.window.damaged(at + bad, found)),
+                Stop::More if at >= SOME => return Ok(Found::Full),
+                Stop::More if whole && at > 0 => return Ok(Found::Full),
+                Stop::More if whole => return Err(self.window.cut(what)),
+                Stop::More => {
+                    self.window.grow()?;
+                }
             }
-            let at = blank(bytes, 0, whole, dialect)?;
-            if bytes.get(at) == Some(&b',') {
-                return Ok((at + 1, true));
+        }
+    }
+
+    /// Hands the rows of a block on and leaves them behind.
+    fn put(&mut self, block: &mut Block, tables: &mut Tables<'_>) -> Result<()> {
+        let Some((.., plan)) = &self.last else { return Ok(()) };
+        let (window, places) = (&self.window, plan.places());
+        let text = &window.bytes()[..block.length];
+        let mut rows = tables.rows(plan)?;
+        rows.count(block.rows.len() as u64);
+        if !rows.kept() {
+            let mut first = 0;
+            for (at, end) in &block.rows {
+                let damaged = |what| window.damaged(*at, what);
+                places.check(&block.literals[first..*end], damaged)?;
+                first = *end;
             }
-            if !whole && bytes.len() < at + delimiter.len() {
-                return Err(Stop::More);
-            }
-            if bytes[at..].starts_with(delimiter) {
-                return Ok((at + delimiter.len(), false));
-            }
-            // pg_dump --on-conflict-do-nothing
-            let mut tokens = Tokens::new(bytes, whole, dialect);
-            if tokens.take("ON")? && tokens.take("CONFLICT")? {
-                return Ok((statement_end(bytes, whole, dialect, delimiter)?, false));
-            }
-            Stop::bad(at, "something else than a row behind a row")
-        })?;
-        self.window.consume(length);
-        Ok(more)
+        } else if rows.are_few(text.len()) {
+            let line = |at| window.line(at);
+            rows.here(|batch| block.fill(text, places, (&self.file, &line), batch))?;
+        } else {
+            let (places, text, file) = (places.clone(), text.to_vec(), self.file.clone());
+            let (first, block) = (window.line(0), std::mem::take(block));
+            let length = text.len();
+            rows.hand(&self.file, move |batch| {
+                let line = |at: usize| first + memchr_iter(b'\n', &text[..at]).count() as u64;
+                block.fill(&text, &places, (&file, &line), batch)
+            })?;
+            self.window.consume(length);
+            return Ok(());
+        }
+        self.window.consume(block.length);
+        block.clear();
+        Ok(())
     }
 
     /// Leaves the statement at hand behind.
@@ -224,6 +335,42 @@ impl<R: Read> Script<R> {
     /// The error for what stands next.
     pub(super) fn damaged(&self, what: impl AsRef<str>) -> Error {
         self.window.damaged(0, what)
+    }
+}
+
+/// Looks at what stands behind a row.
+fn behind_row(
+    bytes: &[u8],
+    whole: bool,
+    dialect: Dialect,
+    delimiter: &[u8],
+) -> Result<Behind, Stop> {
+    if bytes.first() == Some(&b',') {
+        return Ok(Behind::Row(1));
+    }
+    let at = blank(bytes, 0, whole, dialect)?;
+    if bytes.get(at) == Some(&b',') {
+        return Ok(Behind::Row(at + 1));
+    }
+    if !whole && bytes.len() < at + delimiter.len() {
+        return Err(Stop::More);
+    }
+    if bytes[at..].starts_with(delimiter) {
+        return Ok(Behind::End(at + delimiter.len()));
+    }
+    // pg_dump --on-conflict-do-nothing
+    let mut tokens = Tokens::new(bytes, whole, dialect);
+    if tokens.take("ON")? && tokens.take("CONFLICT")? {
+        return Ok(Behind::End(statement_end(bytes, whole, dialect, delimiter)?));
+    }
+    Stop::bad(at, "something else than a row behind a row")
+}
+
+/// What stops a look that began so many bytes further on.
+fn moved(stop: Stop, by: usize) -> Stop {
+    match stop {
+        Stop::Bad(at, what) => Stop::Bad(at + by, what),
+        Stop::More => Stop::More,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use crate::backup::dump::kind::{Kind, Reading, Zone};
 use crate::backup::dump::lex::Dialect;
 use crate::backup::dump::literal::Literal;
 use crate::backup::text::Staged;
+use crate::backup::text::stage::cells::Batch;
 use crate::backup::text::stage::sink::Sink;
 use crate::error::{Error, Result};
 use crate::fit::cell::Tag;
@@ -21,6 +23,12 @@ use crate::model::table::{Column, TableName};
 
 /// How many tables may have a file open at once. Partitions of as many tables may come mixed.
 const MOST_OPEN: usize = 64;
+
+/// Rows that take fewer bytes are not worth that threads begin.
+const BLOCK: usize = 64 << 10;
+
+/// Rows that take fewer bytes are not worth one more thread.
+const FEW: usize = 8 << 10;
 
 /// A table's name in a dump. Names are ordered by their parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,24 +132,32 @@ enum Stage {
 pub(super) struct Plan {
     entry: usize,
     wanted: bool,
-    /// By the place in a row: the column of the sink and how its cells are read. `None` for
-    /// a value that is not kept.
-    places: Vec<Option<(usize, Reading)>>,
+    places: Places,
 }
 
 impl Plan {
     /// The number of values in a row.
     pub(super) fn width(&self) -> usize {
-        self.places.len()
+        self.places.0.len()
+    }
+
+    /// Where their values go.
+    pub(super) fn places(&self) -> &Places {
+        &self.places
     }
 }
+
+/// By the place in a row: the column of the batch and how its cells are read. `None` for
+/// a value that is not kept.
+#[derive(Clone, Debug)]
+pub(super) struct Places(Arc<[Option<(usize, Reading)>]>);
 
 /// Where the rows of one statement go.
 #[derive(Debug)]
 pub(super) struct Rows<'t> {
     sink: Option<&'t mut Sink>,
     rows: &'t mut u64,
-    places: &'t [Option<(usize, Reading)>],
+    places: &'t Places,
 }
 
 impl<'a> Tables<'a> {
@@ -292,8 +308,8 @@ impl<'a> Tables<'a> {
                     )),
                 },
             })
-            .collect::<Result<Vec<_>, String>>()?;
-        Ok(Plan { entry: root, wanted, places })
+            .collect::<Result<Arc<[_]>, String>>()?;
+        Ok(Plan { entry: root, wanted, places: Places(places) })
     }
 
     /// Where the rows of a plan go.
@@ -439,34 +455,9 @@ impl Rows<'_> {
         self.sink.is_some()
     }
 
-    /// Counts a row that is not kept.
-    pub(super) fn count(&mut self) {
-        *self.rows += 1;
-    }
-
-    /// Takes the row of these literals.
-    pub(super) fn literals(
-        &mut self,
-        row: &[u8],
-        literals: &[Literal],
-        damaged: impl Fn(String) -> Error,
-    ) -> Result<()> {
-        *self.rows += 1;
-        if literals.len() != self.places.len() {
-            let (found, wanted) = (literals.len(), self.places.len());
-            return Err(damaged(format!("a row of {found} values for {wanted} columns")));
-        }
-        let Some(sink) = &mut self.sink else { return Ok(()) };
-        for (literal, place) in literals.iter().zip(self.places) {
-            let Some((column, reading)) = place else { continue };
-            sink.begin_cell(*column);
-            let cells = &mut sink.columns[*column];
-            let tag = reading
-                .literal(row, literal, &mut cells.values)
-                .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
-            cells.end_cell(tag);
-        }
-        sink.end_row()
+    /// Counts rows.
+    pub(super) fn count(&mut self, rows: u64) {
+        *self.rows += rows;
     }
 
     /// Takes a row of a text format, its fields cut out; `cell` makes a cell of one, whose
@@ -474,30 +465,114 @@ impl Rows<'_> {
     pub(super) fn fields<'f>(
         &mut self,
         fields: impl Iterator<Item = &'f [u8]>,
-        mut cell: impl FnMut(usize, &[u8], &Reading, &mut Vec<u8>) -> Result<Option<Tag>, String>,
+        cell: impl FnMut(usize, &[u8], &Reading, &mut Vec<u8>) -> Result<Option<Tag>, String>,
         damaged: impl Fn(String) -> Error,
     ) -> Result<()> {
         *self.rows += 1;
-        let wanted = self.places.len();
-        let mut places = self.places.iter();
+        match &mut self.sink {
+            Some(sink) => {
+                self.places.fields(&mut sink.batch, fields, cell, damaged)?;
+                sink.ended()
+            }
+            None => self.places.counted(fields.count(), damaged),
+        }
+    }
+
+    /// True when rows of so many bytes are better taken here than on another thread.
+    pub(super) fn are_few(&self, bytes: usize) -> bool {
+        // Where threads are at work already, what is done here waits for them.
+        let least = if self.sink.as_ref().is_some_and(|sink| sink.is_busy()) { FEW } else { BLOCK };
+        bytes < least
+    }
+
+    /// Takes the rows that `fill` puts into the batch.
+    pub(super) fn here(&mut self, fill: impl FnOnce(&mut Batch) -> Result<()>) -> Result<()> {
+        let Some(sink) = &mut self.sink else { return Ok(()) };
+        fill(&mut sink.batch)?;
+        sink.ended()
+    }
+
+    /// Takes the rows that `fill` puts into a batch on another thread. `path` is the backup's file.
+    pub(super) fn hand(
+        &mut self,
+        path: &str,
+        fill: impl FnOnce(&mut Batch) -> Result<()> + Send + 'static,
+    ) -> Result<()> {
+        match &mut self.sink {
+            Some(sink) => sink.hand(path.into(), fill),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Places {
+    /// The error for a row of so many fields, unless it is as wide as it should be.
+    fn counted(&self, found: usize, damaged: impl Fn(String) -> Error) -> Result<()> {
+        let wanted = self.0.len();
+        match found == wanted {
+            true => Ok(()),
+            false => Err(damaged(format!("a row of {found} fields for {wanted} columns"))),
+        }
+    }
+
+    /// An error for a row that has not as many literals as it should.
+    pub(super) fn check(
+        &self,
+        literals: &[Literal],
+        damaged: impl Fn(String) -> Error,
+    ) -> Result<()> {
+        let (found, wanted) = (literals.len(), self.0.len());
+        match found == wanted {
+            true => Ok(()),
+            false => Err(damaged(format!("a row of {found} values for {wanted} columns"))),
+        }
+    }
+
+    /// Puts the row of these literals into the batch.
+    pub(super) fn literals(
+        &self,
+        batch: &mut Batch,
+        row: &[u8],
+        literals: &[Literal],
+        damaged: impl Fn(String) -> Error,
+    ) -> Result<()> {
+        self.check(literals, &damaged)?;
+        for (literal, place) in literals.iter().zip(self.0.iter()) {
+            let Some((column, reading)) = place else { continue };
+            batch.begin_cell(*column);
+            let cells = &mut batch.columns[*column];
+            let tag = reading
+                .literal(row, literal, &mut cells.values)
+                .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
+            cells.end_cell(tag);
+        }
+        batch.end_row();
+        Ok(())
+    }
+
+    /// Puts the row of these fields into the batch.
+    pub(super) fn fields<'f>(
+        &self,
+        batch: &mut Batch,
+        fields: impl Iterator<Item = &'f [u8]>,
+        mut cell: impl FnMut(usize, &[u8], &Reading, &mut Vec<u8>) -> Result<Option<Tag>, String>,
+        damaged: impl Fn(String) -> Error,
+    ) -> Result<()> {
+        let mut places = self.0.iter();
         let mut found = 0;
         for field in fields {
             found += 1;
-            if let (Some(sink), Some(Some((column, reading)))) = (&mut self.sink, places.next()) {
-                sink.begin_cell(*column);
-                let cells = &mut sink.columns[*column];
+            if let Some(Some((column, reading))) = places.next() {
+                batch.begin_cell(*column);
+                let cells = &mut batch.columns[*column];
                 let tag = cell(found - 1, field, reading, &mut cells.values)
                     .map_err(|what| damaged(format!("column {} holds {what}", cells.name)))?;
                 cells.end_cell(tag);
             }
         }
-        if found != wanted {
-            return Err(damaged(format!("a row of {found} fields for {wanted} columns")));
-        }
-        match &mut self.sink {
-            Some(sink) => sink.end_row(),
-            None => Ok(()),
-        }
+        self.counted(found, damaged)?;
+        batch.end_row();
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! member first turns up behind the first rows is read twice, since all batches have the same columns.
 //! Memory holds one batch, whatever the file's size.
 
+pub(in crate::backup) mod cells;
 pub(in crate::backup::text) mod documents;
 pub(in crate::backup) mod sink;
 pub(in crate::backup) mod store;
@@ -117,10 +118,10 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
         return Err(rows.damaged(too_many()));
     }
     let mut sink = Sink::new(into, rows.names().to_vec())?;
-    let mut strange = vec![0u64; sink.columns.len()];
+    let mut strange = vec![0u64; sink.batch.columns.len()];
     while rows.advance()? {
         let ascii = rows.is_ascii();
-        for (index, cells) in sink.columns.iter_mut().enumerate() {
+        for (index, cells) in sink.batch.columns.iter_mut().enumerate() {
             let begin = cells.values.len();
             let quoted = rows.field(index, &mut cells.values);
             let text = &cells.values[begin..];
@@ -133,7 +134,7 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
             }
             cells.end_cell(Some(if quoted { Tag::Quoted } else { Tag::Bare }));
         }
-        sink.present = sink.columns.len();
+        sink.batch.present = sink.batch.columns.len();
         sink.end_row()?;
     }
     let mut staged = sink.finish()?;

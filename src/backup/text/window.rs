@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub(crate) const MAX_RECORD: usize = 256 << 20;
 
 /// How much is read at once, where records are shorter than that.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 1 << 20;
 
 /// Why a record could not be cut out of the bytes that are there.
 #[derive(Debug)]
@@ -50,6 +50,11 @@ impl<R: Read> Window<R> {
     /// The bytes that are there.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
+    }
+
+    /// The file, as errors name it.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
     }
 
     /// True when no byte comes behind those that are there.

@@ -72,7 +72,7 @@ fn pass<D: Documents>(
             let member = member.map_err(|e| rows.damaged(&e))?;
             let name = member.name().map_err(|e| rows.damaged(&e))?;
             // Rows mostly have their members in one order.
-            let column = match sink.columns.get(next) {
+            let column = match sink.batch.columns.get(next) {
                 Some(column) if column.name.as_bytes() == name.as_ref() => next,
                 _ => match sink.find(&name) {
                     Some(column) => column,
@@ -85,11 +85,11 @@ fn pass<D: Documents>(
                 },
             };
             next = column + 1;
-            if !sink.begin_cell(column) {
+            if !sink.batch.begin_cell(column) {
                 let name = String::from_utf8_lossy(&name);
                 return Err(rows.damaged(&format!("the member {name:?} stands twice in a row")));
             }
-            let cells = &mut sink.columns[column];
+            let cells = &mut sink.batch.columns[column];
             let tag = member
                 .cell(&mut cells.values)
                 .map_err(|e| rows.damaged(&format!("the member {:?} is {e}", cells.name)))?;
@@ -118,7 +118,7 @@ fn names_only<D: Documents>(mut rows: D, mut sink: Sink) -> Result<Vec<String>> 
             }
         }
         if !rows.advance()? {
-            return Ok(sink.columns.into_iter().map(|column| column.name).collect());
+            return Ok(sink.batch.columns.into_iter().map(|column| column.name).collect());
         }
     }
 }

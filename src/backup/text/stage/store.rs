@@ -32,6 +32,9 @@ use crate::fit::cell::staged::{StagedCells, Tags};
 /// The bytes of a column's head.
 const HEAD: usize = 12;
 
+/// The most rows that are read as one batch.
+const READ_ROWS: usize = 4_096;
+
 /// Zeros to pad with.
 const PAD: [u8; 8] = [0; 8];
 
@@ -211,21 +214,39 @@ impl Store {
                 }
             }
         }
-        wanted.into_iter().map(move |(batch, parts)| {
-            let all = (self.end(batch) - self.marks[batch].first) as usize;
-            let cells = self.columns(file, batch, all, &columns)?;
-            let rows: usize = parts.iter().map(ExactSizeIterator::len).sum();
-            let columns = match &parts[..] {
-                [one] if rows == all || rows > all / 2 => {
-                    cells.into_iter().map(|cells| cells.slice(one.start, one.len())).collect()
-                }
-                _ => {
-                    let rows: Vec<u32> = parts.into_iter().flatten().map(|r| r as u32).collect();
-                    cells.iter().map(|cells| cells.take(&rows)).collect::<Result<_>>()?
-                }
-            };
-            Ok(CellBatch { rows, columns })
+        wanted.into_iter().flat_map(move |(batch, parts)| {
+            match self.batches(file, batch, parts, &columns) {
+                Ok(batches) => batches.into_iter().map(Ok).collect(),
+                Err(e) => vec![Err(e)],
+            }
         })
+    }
+
+    /// These rows of one batch.
+    fn batches(
+        &self,
+        file: &BackupFile,
+        batch: usize,
+        parts: Vec<Range<usize>>,
+        columns: &[usize],
+    ) -> Result<Vec<CellBatch>> {
+        let all = (self.end(batch) - self.marks[batch].first) as usize;
+        let mut cells = self.columns(file, batch, all, columns)?;
+        let rows: usize = parts.iter().map(ExactSizeIterator::len).sum();
+        let first = match &parts[..] {
+            [one] if rows == all || rows > all / 2 => one.start,
+            _ => {
+                let rows: Vec<u32> = parts.into_iter().flatten().map(|r| r as u32).collect();
+                cells = cells.iter().map(|cells| cells.take(&rows)).collect::<Result<_>>()?;
+                0
+            }
+        };
+        let slices = (0..rows).step_by(READ_ROWS).map(|from| {
+            let rows = READ_ROWS.min(rows - from);
+            let slice = |cells: &StagedCells| cells.slice(first + from, rows);
+            CellBatch { rows, columns: cells.iter().map(slice).collect() }
+        });
+        Ok(slices.collect())
     }
 
     /// The row behind a batch's last one.
@@ -335,8 +356,8 @@ mod tests {
                 for (column, cell) in row.iter().enumerate() {
                     let tag = |tag: Tag| if one_tag { Tag::OwnText } else { tag };
                     let cell = cell.clone().map(|(given, bytes)| (tag(given), bytes));
-                    sink.begin_cell(column);
-                    let cells = &mut sink.columns[column];
+                    sink.batch.begin_cell(column);
+                    let cells = &mut sink.batch.columns[column];
                     // What is left of a cell that is NULL after all is dropped.
                     cells.values.extend(cell.as_ref().map_or(&b"left"[..], |(_, bytes)| bytes));
                     cells.end_cell(cell.as_ref().map(|(tag, _)| *tag));

@@ -16,6 +16,7 @@
 //! Two answers are an error that names both: a guess here would restore the wrong rows.
 
 mod answer;
+mod clock;
 mod export;
 mod mongo;
 mod one;
@@ -250,11 +251,7 @@ pub fn recognise(spec: &BackupSpec) -> Result<Found> {
     }
     let mut answers = answer::answers(path, spec.limits())?;
     match answers.len() {
-        0 => Err(Error::failed(format!(
-            "the folder {} holds no backup that restorekit knows",
-            path.display()
-        ))
-        .hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .bson, .jsonl, .json and .csv")),
+        0 => Err(unknown(path)),
         1 => answers.remove(0).choose(spec),
         _ => {
             let (a, b) = (answers[0].sign(path), answers[1].sign(path));
@@ -262,6 +259,25 @@ pub fn recognise(spec: &BackupSpec) -> Result<Found> {
                 .hint("give the path of the one that is meant"))
         }
     }
+}
+
+/// The error for a folder of no kind.
+fn unknown(path: &Path) -> Error {
+    let shown = path.display();
+    let error = Error::failed(format!("the folder {shown} holds no backup that restorekit knows"));
+    let within = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let here = within(path);
+    let below = here.iter().filter(|entry| entry.is_dir()).flat_map(|folder| within(folder));
+    if here.iter().cloned().chain(below).any(|file| file_name(&file).ends_with(".age")) {
+        return error
+            .hint("files that are encrypted one by one are no folder of a backup; decrypt them into one, in memory or on an encrypted disk:")
+            .hint(format!("mkdir plain; for f in {shown}/*.age; do age -d -i KEY -o plain/\"$(basename \"$f\" .age)\" \"$f\"; done"))
+            .hint("next time encrypt the folder as one, which is read as it is: tar -c FOLDER | age -r RECIPIENT > FOLDER.tar.age");
+    }
+    error.hint("it reads its own snapshots, SQLite files, SQL dumps, <table>.parquet, .bson, .jsonl, .json and .csv")
 }
 
 /// A database's name without the usual extensions of its file.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset};
 
 use crate::backup::detect::spec::{BackupSpec, Pick};
-use crate::backup::detect::{Found, Layout, export, mongo, sqlite_files, stem};
+use crate::backup::detect::{Found, Layout, clock, export, mongo, sqlite_files, stem};
 use crate::backup::dump::duckdb::{self, Export};
 use crate::backup::dump::signs::{self, DumpKind};
 use crate::backup::file::file_name;
@@ -176,9 +176,7 @@ impl Answer {
                 let path = pick(spec, names, "SQLite files", &mut warnings)?;
                 Ok(Found { layout: Layout::Sqlite(path), why, warnings, older: Vec::new() })
             }
-            Answer::Take(take) => {
-                tables(take.tables()?, TAKE, take.folder, Some(take.taken_at), why)
-            }
+            Answer::Take(take) => taken(take, why),
             Answer::Formats(formats) => {
                 let named: Vec<&Path> = formats.iter().map(PathBuf::as_path).collect();
                 tables(folder::loose(&named)?, LOOSE, spec.path.clone(), None, why)
@@ -263,9 +261,18 @@ fn dated(
     warnings: Vec<String>,
 ) -> Result<Found> {
     let (take, older) = picked(spec, takes, |t| (t.taken_at, &t.folder))?;
-    let mut found = tables(take.tables()?, TAKE, take.folder, Some(take.taken_at), why)?;
+    let mut found = taken(take, why)?;
     found.warnings.splice(0..0, warnings);
     found.older = older;
+    Ok(found)
+}
+
+/// A dated take of a database.
+fn taken(take: Take, why: Vec<String>) -> Result<Found> {
+    let loose = take.tables()?;
+    let doubt = clock::older(&take, &loose);
+    let mut found = tables(loose, TAKE, take.folder, Some(take.taken_at), why)?;
+    found.warnings.extend(doubt);
     Ok(found)
 }
 

@@ -1,6 +1,7 @@
 //! What a path is said to be, and that it is never two things.
 
 use arrow::array::Int64Array;
+use chrono::TimeZone;
 
 use super::*;
 use crate::backup::detect::{Layout, Pick, find};
@@ -47,6 +48,45 @@ async fn dated_takes_give_the_newest_and_parquet() {
     let source = open(app.join("2024-05-29-09:14:42")).await;
     assert_eq!(source.tables().await.unwrap(), [TableName::bare("t")]);
     assert_eq!(listing(root.path()), before);
+}
+
+#[tokio::test]
+async fn a_dated_take_older_than_its_name_is_warned_of() {
+    let root = tempfile::tempdir().unwrap();
+    story_c(root.path());
+    let take = root.path().join("app/20240530060000");
+    parquet(take.join("parquet/u.parquet"));
+    let named = chrono::Local.with_ymd_and_hms(2024, 5, 30, 6, 0, 0).unwrap();
+    let written = |file: &str, hours: i64| {
+        let at = named + chrono::TimeDelta::hours(hours);
+        let file = File::options().append(true).open(take.join("parquet").join(file)).unwrap();
+        file.set_modified(at.into()).unwrap();
+    };
+    let warnings = || async {
+        let mut of_root = find(&spec(root.path().join("app"))).await.unwrap().warnings;
+        assert_eq!(of_root, find(&spec(&take)).await.unwrap().warnings);
+        of_root.retain(|warning| !warning.starts_with("json/t.json.gz is not read"));
+        of_root
+    };
+    // Copied later, written by what began at that time, or named in another zone than this host's.
+    for hours in [1000, 2, 0, -25] {
+        written("t.parquet", hours);
+        assert_eq!(warnings().await, [""; 0], "{hours}");
+    }
+    written("t.parquet", -27);
+    let [warning] = &warnings().await[..] else { panic!("not one warning") };
+    for words in ["2024-05-30T06:00:00", "parquet/t.parquet", "2024-05-29T03:00:00", "1 of its 2"] {
+        assert!(warning.contains(words), "{warning}");
+    }
+    written("u.parquet", -100);
+    let [warning] = &warnings().await[..] else { panic!("not one warning") };
+    assert!(warning.contains("parquet/u.parquet") && warning.contains("2 of its 2"), "{warning}");
+    // It is read all the same.
+    let source = open(&take).await;
+    assert!(source.origin().warnings.contains(warning));
+    let columns = [column("id", Carrier::Int)];
+    let rows = scan(&*source, "t", &columns, &[], KeyRange::default()).await.unwrap();
+    assert_eq!(rows.len(), 2);
 }
 
 #[tokio::test]
@@ -165,7 +205,15 @@ async fn what_is_no_backup_says_what_it_is() {
     fs::create_dir(&folder).unwrap();
     let error = fails(&folder).await;
     assert!(error.to_string().contains("holds no backup"), "{error}");
-    assert!(!error.hints().is_empty());
+    assert!(error.hints()[0].contains(".parquet"), "{:?}", error.hints());
+    for sealed in ["t.csv.age", "parquet/t.parquet.age"] {
+        let sealed = folder.join(sealed);
+        fs::create_dir_all(sealed.parent().unwrap()).unwrap();
+        fs::write(&sealed, "age-encryption.org/v1\n").unwrap();
+        let error = fails(&folder).await;
+        assert!(error.hints()[1].contains("age -d"), "{:?}", error.hints());
+        fs::remove_file(&sealed).unwrap();
+    }
 }
 
 #[tokio::test]

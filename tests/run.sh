@@ -22,6 +22,7 @@ need script bsdutils
 need openssl openssl
 need faketime faketime
 need xz xz-utils
+need python3 python3
 need mariadb-install-db mariadb-server
 need pg_ctlcluster postgresql
 command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 2; }

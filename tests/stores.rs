@@ -1,5 +1,5 @@
 //! Backups in object stores, against a real S3-compatible server (s3s-fs) that the tests start: with
-//! keys as S3, without as a web server that knows ranges.
+//! keys as S3, without as a web server that knows ranges. Python's own web server knows none.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -36,13 +36,29 @@ impl Store {
         if keys {
             command.args(["--access-key", "operator", "--secret-key", SECRET]);
         }
+        Self::answering(command.arg(root), port)
+    }
+
+    /// Python's web server, which gives no ranges; `code` is done in the class of its handler.
+    fn python(root: &Path, code: &str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let script = format!(
+            "import http.server as web\n\
+             class Handler(web.SimpleHTTPRequestHandler):\n    {code}\n\
+             web.ThreadingHTTPServer(('127.0.0.1', {port}), Handler).serve_forever()"
+        );
+        Self::answering(Command::new("python3").args(["-c", &script]).current_dir(root), port)
+    }
+
+    /// The server that the command starts, once it answers.
+    fn answering(command: &mut Command, port: u16) -> Self {
+        let program = command.get_program().to_owned();
         let server = command
-            .arg(root)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}; tests/run.sh installs it", program().display()));
+            .unwrap_or_else(|e| panic!("{}: {e}; tests/run.sh installs it", program.display()));
         let store = Self { server, port };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
@@ -174,6 +190,38 @@ fn a_file_of_a_web_server_is_a_backup() {
     let words = ["inspect", &format!("{url}/none.sql")];
     let run = store.run(&sandbox, &words, SECRET).exits(2);
     assert!(run.stderr.contains("does not exist"), "{}", run.stderr);
+}
+
+#[test]
+fn a_web_server_without_ranges_gives_the_whole_file() {
+    let sandbox = bucket();
+    // As it is, and as where a signed URL gives the right to read and to nothing else.
+    for code in ["pass", "do_HEAD = lambda self: self.send_error(403)"] {
+        let store = Store::python(&sandbox.path("root/backups"), code);
+        let url = format!("http://127.0.0.1:{}", store.port);
+        for name in ["t.parquet", "dump.sql.gz", "all.tar.gz!t.csv", "app.db"] {
+            brings_back(&store, &sandbox, &format!("{url}/{name}"));
+        }
+        brings_back(&store, &sandbox, &format!("{url}/t.parquet?signature={SECRET}"));
+        let none = format!("{url}/none.sql");
+        store.run(&sandbox, &["inspect", &none], SECRET).exits(2).complains("does not exist");
+        let words = ["inspect", &format!("{url}/app.db"), "--max-expanded-bytes", "100"];
+        store.run(&sandbox, &words, SECRET).exits(5).complains("100 bytes");
+    }
+}
+
+#[test]
+fn w8_an_answer_that_ends_early_is_no_backup() {
+    let sandbox = bucket();
+    // It says how long the file is, and gives less.
+    let code = "copyfile = lambda self, source, to: to.write(source.read(100))";
+    let store = Store::python(&sandbox.path("root/backups"), code);
+    for name in ["t.parquet", "dump.sql.gz", "app.db"] {
+        let words = ["diff", "--live", "live.db", "--backup"];
+        let url = format!("http://127.0.0.1:{}/{name}", store.port);
+        let run = store.run(&sandbox, &[&words[..], &[&url]].concat(), SECRET);
+        assert!(matches!(run.code, 2 | 7) && run.stderr.contains(&url), "{name}: {run:?}");
+    }
 }
 
 #[test]

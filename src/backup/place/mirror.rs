@@ -84,8 +84,12 @@ pub(super) async fn bring(
 }
 
 async fn one(object: Arc<Object>, spec: &BackupSpec, path: PathBuf) -> Result<BackupSpec> {
-    let head = object.range(0..HEAD.min(object.size())).await?;
     let there = BackupSpec { path: path.clone(), ..spec.clone() };
+    let Some(head) = object.asked(0..HEAD.min(object.size())).await? else {
+        bounded(&object, spec)?;
+        object.stream(Arc::new(new_file(&path)?)).await?;
+        return Ok(there);
+    };
     if head.starts_with(b"PAR1") {
         lay(&object, &path, &head)?;
         let objects = BTreeMap::from([(path, object)]);
@@ -209,11 +213,17 @@ fn lay(object: &Object, path: &Path, head: &[u8]) -> Result<()> {
 
 /// Brings all of an object.
 async fn fill(object: &Arc<Object>, spec: &BackupSpec, path: &Path) -> Result<()> {
+    bounded(object, spec)?;
+    object.write(Arc::new(new_file(path)?)).await
+}
+
+/// An error for an object that is larger than what may be brought.
+fn bounded(object: &Object, spec: &BackupSpec) -> Result<()> {
     let limits = spec.limits();
     if object.size() > limits.max_expanded_bytes {
         return Err(too_large(Path::new(object.shown()), limits.expanded_words()));
     }
-    object.write(Arc::new(new_file(path)?)).await
+    Ok(())
 }
 
 fn new_file(path: &Path) -> Result<File> {

@@ -21,7 +21,8 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::http::HttpBuilder;
 use object_store::path::Path as Key;
 use object_store::{
-    ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreScheme, RetryConfig,
+    ClientOptions, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt,
+    ObjectStoreScheme, RetryConfig,
 };
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
@@ -140,10 +141,28 @@ impl Remote {
 
     /// The object at the place that was named; `None` where there is none.
     pub(super) async fn object(&self) -> Result<Option<Object>> {
-        let options = GetOptions { head: true, ..GetOptions::default() };
-        match self.store.get_opts(&self.key, options).await {
+        use object_store::Error as E;
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        let mut found = self.store.get_opts(&self.key, head).await;
+        let refused = matches!(
+            found,
+            Err(E::NotFound { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. })
+        );
+        if refused && !self.lists {
+            // A signed URL gives the right to one method, which is to read, and some servers know no other.
+            let little =
+                GetOptions { range: Some(GetRange::Bounded(0..1)), ..GetOptions::default() };
+            let read = match self.store.get_opts(&self.key, little).await {
+                Err(E::NotSupported { .. }) => self.store.get(&self.key).await,
+                read => read,
+            };
+            if matches!(read, Ok(_) | Err(E::NotFound { .. })) {
+                found = read;
+            }
+        }
+        match found {
             Ok(found) => Ok(Some(self.of(found.meta))),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(E::NotFound { .. }) => Ok(None),
             Err(e) => Err(self.failed(&self.shown, e)),
         }
     }
@@ -272,8 +291,19 @@ impl Object {
 
     /// These of its bytes.
     pub(super) async fn range(&self, range: Range<u64>) -> Result<Bytes> {
+        self.asked(range).await?.ok_or_else(|| {
+            Error::failed(format!(
+                "{} is on a server that gave ranges and does not now",
+                self.shown
+            ))
+            .hint("run again, or fetch it and name the file")
+        })
+    }
+
+    /// These of its bytes; `None` where the server gives the whole only.
+    pub(super) async fn asked(&self, range: Range<u64>) -> Result<Option<Bytes>> {
         if range.is_empty() {
-            return Ok(Bytes::new());
+            return Ok(Some(Bytes::new()));
         }
         let length = range.end - range.start;
         let options = GetOptions {
@@ -282,16 +312,50 @@ impl Object {
             ..GetOptions::default()
         };
         let failed = |e| self.remote.failed(&self.shown, e);
-        let got = self.remote.store.get_opts(&self.meta.location, options).await.map_err(failed)?;
-        if got.meta.size != self.meta.size {
-            return Err(Error::damaged(format!("{} changed while it was read", self.shown))
-                .hint("run again once whatever writes it has ended"));
-        }
+        let got = match self.remote.store.get_opts(&self.meta.location, options).await {
+            Err(object_store::Error::NotSupported { .. }) => return Ok(None),
+            got => self.same(got.map_err(failed)?)?,
+        };
         let bytes = got.bytes().await.map_err(failed)?;
         if bytes.len() as u64 != length {
-            return Err(Error::damaged(format!("{} is cut short", self.shown)));
+            return Err(self.cut());
         }
-        Ok(bytes)
+        Ok(Some(bytes))
+    }
+
+    /// An answer, where it is of the object that was found at first.
+    fn same(&self, got: GetResult) -> Result<GetResult> {
+        let (now, then) = (&got.meta, &self.meta);
+        // Lists tell times more finely than answers do.
+        let timed = !self.remote.lists && then.e_tag.is_none();
+        if now.size == then.size && !(timed && now.last_modified != then.last_modified) {
+            return Ok(got);
+        }
+        Err(Error::damaged(format!("{} changed while it was read", self.shown))
+            .hint("run again once whatever writes it has ended"))
+    }
+
+    fn cut(&self) -> Error {
+        Error::damaged(format!("{} is cut short", self.shown))
+            .hint("run again, or fetch it and name the file")
+    }
+
+    /// Writes all of it into a file in the order in which it comes: for a server that gives no ranges.
+    pub(super) async fn stream(&self, to: Arc<File>) -> Result<()> {
+        let failed = |e| self.remote.failed(&self.shown, e);
+        let got = self.remote.store.get(&self.meta.location).await.map_err(failed)?;
+        let mut pieces = self.same(got)?.into_stream();
+        let mut at = 0;
+        while let Some(bytes) = pieces.next().await {
+            let bytes = bytes.map_err(failed)?;
+            let start = at;
+            at += bytes.len() as u64;
+            if at > self.size() {
+                return Err(self.cut());
+            }
+            write_at(Arc::clone(&to), bytes, start).await?;
+        }
+        if at == self.size() { Ok(()) } else { Err(self.cut()) }
     }
 
     /// Writes all of it into a file, a few pieces at once.
@@ -300,11 +364,7 @@ impl Object {
             let (object, to) = (Arc::clone(self), Arc::clone(&to));
             async move {
                 let bytes = object.range(start..(start + PIECE).min(object.size())).await?;
-                let written = tokio::task::spawn_blocking(move || to.write_all_at(&bytes, start));
-                written
-                    .await
-                    .map_err(|e| Error::failed("a writing thread was lost").because(e))??;
-                Ok::<(), Error>(())
+                write_at(to, bytes, start).await
             }
         });
         futures::stream::iter(pieces).buffer_unordered(4).try_collect::<()>().await
@@ -336,6 +396,12 @@ impl Object {
         kept.truncate(KEPT);
         Ok(bytes)
     }
+}
+
+/// Writes on a thread that may block.
+async fn write_at(to: Arc<File>, bytes: Bytes, at: u64) -> Result<()> {
+    let written = tokio::task::spawn_blocking(move || to.write_all_at(&bytes, at));
+    Ok(written.await.map_err(|e| Error::failed("a writing thread was lost").because(e))??)
 }
 
 #[cfg(test)]

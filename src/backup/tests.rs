@@ -9,6 +9,7 @@ mod duckdb;
 mod dumps;
 mod fixtures;
 mod folders;
+mod hostile;
 mod inspect;
 mod mongo;
 mod ours;

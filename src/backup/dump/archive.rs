@@ -16,6 +16,7 @@ mod tar;
 mod toc;
 mod unpack;
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -98,6 +99,7 @@ impl<'a> Archive<'a> {
     /// Takes the definitions; the rows that are wanted, in the order of the contents.
     fn contents<'t>(&mut self, toc: &'t Toc, tables: &mut Tables<'_>) -> Result<Vec<Wanted<'t>>> {
         let mut rows = Vec::new();
+        let mut seen = BTreeSet::new();
         let file = self.file();
         let torn = |entry: &Entry, stop: Stop| {
             let what = match stop {
@@ -124,6 +126,12 @@ impl<'a> Archive<'a> {
                         }
                     };
                     tables.data_of(&table);
+                    if !seen.insert(entry.id) {
+                        return Err(damaged(
+                            &file,
+                            &format!("has the rows of {} twice", entry.tag),
+                        ));
+                    }
                     rows.push(Wanted { entry, table, copy });
                 }
                 "BLOB" | "BLOBS" | "BLOB METADATA" => {

@@ -5,6 +5,7 @@
 //! it does not know yet would make a good dump unreadable.
 
 use crate::backup::dump::lex::{Dialect, Token, Tokens};
+use crate::backup::text::stage::MAX_COLUMNS;
 use crate::backup::text::window::Stop;
 
 /// A table as its statement declares it.
@@ -138,6 +139,10 @@ fn item(
             if let Some(mut column) = column {
                 let text = String::from_utf8_lossy(&statement[begin..end]);
                 column.declared = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                if table.columns.len() == MAX_COLUMNS {
+                    let what = format!("a table of more than {MAX_COLUMNS} columns");
+                    return Stop::bad(begin, what);
+                }
                 table.columns.push(column);
             }
             return Ok(last);

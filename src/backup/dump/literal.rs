@@ -412,6 +412,10 @@ fn argument(text: &[u8], at: &mut usize, depth: usize) -> Result<Vec<u8>, String
     match (name.as_slice(), arguments.as_slice()) {
         (b"char", [code]) => character(std::str::from_utf8(code).ok().and_then(|c| c.parse().ok())),
         (b"unistr", [text]) => unistr(text),
+        // The shell puts one character for two or more; what grows could grow without bounds.
+        (b"replace", [_, from, to]) if to.len() > from.len() => {
+            Err("a replacement that is longer than what it replaces".into())
+        }
         (b"replace", [text, from, to]) => Ok(replaced(text, from, to)),
         _ => Err(format!("the call {}", String::from_utf8_lossy(&name))),
     }

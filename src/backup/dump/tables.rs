@@ -15,6 +15,7 @@ use crate::backup::dump::kind::{Kind, Reading, Zone};
 use crate::backup::dump::lex::Dialect;
 use crate::backup::dump::literal::Literal;
 use crate::backup::text::Staged;
+use crate::backup::text::stage::MAX_COLUMNS;
 use crate::backup::text::stage::cells::Batch;
 use crate::backup::text::stage::sink::Sink;
 use crate::error::{Error, Result};
@@ -187,12 +188,10 @@ impl<'a> Tables<'a> {
     /// Takes a declaration; `name` is what a path of names means.
     pub(super) fn declare(&mut self, table: Declared, name: impl Fn(&[Vec<u8>]) -> Name) {
         let mut columns: Vec<DeclaredColumn> = Vec::new();
-        for parent in &table.parents {
-            if let Some(parent) = self.places.get(&name(parent)) {
-                columns.extend(self.entries[*parent].columns.iter().cloned());
-            }
-        }
-        for column in table.columns {
+        let parents = table.parents.iter().filter_map(|parent| self.places.get(&name(parent)));
+        let inherited = parents.flat_map(|parent| self.entries[*parent].columns.iter().cloned());
+        // Columns of one name are one, in several parents too.
+        for column in inherited.chain(table.columns) {
             match columns.iter_mut().find(|known| known.name == column.name) {
                 Some(known) => *known = column,
                 None => columns.push(column),
@@ -210,9 +209,15 @@ impl<'a> Tables<'a> {
     /// The rows of `child` are its parent's.
     pub(super) fn attach(&mut self, parent: &Name, child: &Name) {
         let (parent, child) = (self.place(parent), self.place(child));
-        if self.root(parent) != child {
-            self.entries[child].root = Some(parent);
+        // A table above itself has no root.
+        let mut above = Some(parent);
+        while let Some(place) = above {
+            if place == child {
+                return;
+            }
+            above = self.entries[place].root;
         }
+        self.entries[child].root = Some(parent);
     }
 
     /// The rows of this table so far.
@@ -267,6 +272,9 @@ impl<'a> Tables<'a> {
         width: usize,
         session: &Session,
     ) -> Result<Plan, String> {
+        if list.map_or(width, <[_]>::len).max(width) > MAX_COLUMNS {
+            return Err(format!("rows of more than {MAX_COLUMNS} columns"));
+        }
         let own = self.place(name);
         let root = self.root(own);
         let names = column_names(&self.entries[own], list, width)?;

@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 
 const RECORD: u64 = 512;
 
+/// The most bytes between two members: their headers, which stand in memory with the names in them.
+const MOST_HEADERS: u64 = 1 << 20;
+
 /// The most members that are unpacked.
 const MOST: usize = 100_000;
 
@@ -32,8 +35,8 @@ pub(super) fn extract(
     into: &Path,
 ) -> Result<PathBuf> {
     let wanted = member.map(|member| inside(Path::new(member), path)).transpose()?;
-    let bytes = Cell::new(0);
-    let mut archive = Archive::new(Counted { reader, bytes: &bytes });
+    let (bytes, most) = (Cell::new(0), Cell::new(MOST_HEADERS));
+    let mut archive = Archive::new(Counted { reader, bytes: &bytes, most: &most });
     let mut end = 0;
     let (mut seen, mut found) = (Vec::new(), 0_usize);
     let unread = |e: io::Error| match e.downcast::<Error>() {
@@ -41,19 +44,23 @@ pub(super) fn extract(
         Err(other) => torn(path, other),
     };
     for entry in archive.entries().map_err(unread)? {
+        most.set(u64::MAX);
         let mut entry = entry.map_err(unread)?;
-        end = entry.raw_file_position() + entry.size().next_multiple_of(RECORD);
+        let length = entry.size().checked_next_multiple_of(RECORD).unwrap_or(u64::MAX);
+        end = entry.raw_file_position().saturating_add(length);
         let name = entry.path().map_err(unread)?.into_owned();
         let kind = entry.header().entry_type();
         let name = inside(&name, path)?;
         if seen.len() < LISTED && kind != EntryType::Directory {
             seen.push(name.display().to_string());
         }
-        if matches!(&wanted, Some(wanted) if !name.starts_with(wanted)) {
+        let passed = matches!(&wanted, Some(wanted) if !name.starts_with(wanted));
+        if passed || kind == EntryType::Directory {
+            io::copy(&mut entry, &mut io::sink()).map_err(unread)?;
+            most.set(bytes.get().saturating_add(MOST_HEADERS));
             continue;
         }
         match kind {
-            EntryType::Directory => continue,
             EntryType::Regular | EntryType::Continuous => {}
             _ => {
                 return Err(Error::refused(format!(
@@ -81,7 +88,9 @@ pub(super) fn extract(
         if fs::metadata(&to).map_err(|e| unwritable(&to, e))?.len() != size {
             return Err(torn(path, io::ErrorKind::UnexpectedEof.into()));
         }
+        most.set(bytes.get().saturating_add(MOST_HEADERS));
     }
+    most.set(u64::MAX);
     whole(archive.into_inner(), &bytes, end).map_err(unread)?;
     match wanted {
         Some(_) if found == 0 => Err(Error::usage(format!(
@@ -138,10 +147,15 @@ fn inside(name: &Path, tar: &Path) -> Result<PathBuf> {
 struct Counted<'c, R> {
     reader: R,
     bytes: &'c Cell<u64>,
+    /// How many may come.
+    most: &'c Cell<u64>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.bytes.get() >= self.most.get() {
+            return Err(io::Error::other("a header that is too long"));
+        }
         let read = self.reader.read(buffer)?;
         self.bytes.set(self.bytes.get() + read as u64);
         Ok(read)

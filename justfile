@@ -14,9 +14,14 @@ ci:
 majors *MAJORS:
     tests/majors.sh {{MAJORS}}
 
+# every reader of backups against damaged and hostile input, a minute each: `just fuzz 600 dump_mysql`
+fuzz *ARGS:
+    tests/run.sh --fuzz {{ARGS}}
+
 # rewrite the sources in the house's format
 fmt:
     cargo fmt
+    cargo fmt --manifest-path fuzz/Cargo.toml
 
 # more kills of a running apply than the suite makes
 kills N="2000":

@@ -185,6 +185,50 @@ fn c1_no_statement_replaces_or_ignores() {
     }
 }
 
+/// A file's enum of readers, and what the names of their fuzz targets begin with.
+const READERS: &[(&str, &str, &str)] = &[
+    ("src/backup/dump/signs.rs", "DumpKind", "dump"),
+    ("src/backup/folder.rs", "Named", "table"),
+    ("src/backup/place.rs", "Layer", "layer"),
+];
+
+/// `MysqlTab` as `mysql_tab`.
+fn snake(name: &str) -> String {
+    let parts = name.chars().map(|c| match c.is_ascii_uppercase() {
+        true => format!("_{}", c.to_ascii_lowercase()),
+        false => c.to_string(),
+    });
+    parts.collect::<String>().trim_start_matches('_').to_owned()
+}
+
+#[test]
+fn every_reader_has_a_fuzz_target() {
+    let read =
+        |path: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let mut targets: BTreeSet<String> =
+        ["snapshot", "database", "rds"].map(str::to_owned).into_iter().collect();
+    for (path, name, begin) in READERS {
+        let text = read(path);
+        let body =
+            text.split(&format!("enum {name} {{")).nth(1).unwrap().split("\n}").next().unwrap();
+        let variants = body.lines().filter_map(|line| line.trim().strip_suffix(','));
+        let readers: Vec<&str> = variants.filter(|variant| *variant != "None").collect();
+        assert!(readers.len() > 3, "{name} was found: {readers:?}");
+        targets.extend(readers.into_iter().map(|reader| format!("{begin}_{}", snake(reader))));
+    }
+    let (manifest, seeds) = (read("fuzz/Cargo.toml"), read("fuzz/seeds.rs"));
+    let there = |target: &String| {
+        manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\""))
+            && seeds.contains(&format!("\"{target}\""))
+    };
+    let missing: Vec<&String> = targets.iter().filter(|target| !there(target)).collect();
+    assert!(missing.is_empty(), "no target of fuzz/, or no seed of it: {missing:?}");
+    let files = below("fuzz/fuzz_targets").into_iter();
+    let found: BTreeSet<String> =
+        files.map(|(path, _)| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(found, targets);
+}
+
 /// The hazards that SQLite and files of backups have, each with a test of its name. What each
 /// is: docs/backup-restore-security.md.
 const HAZARDS: &str = "

@@ -2,6 +2,7 @@
 # Installs what the tests need and is missing, then runs everything: formatting, lints, documentation, tests.
 #   tests/run.sh            the whole suite
 #   tests/run.sh FILTER..   only the tests whose names match, without the lints
+#   tests/run.sh --fuzz [SECONDS] [TARGET..]   every reader of backups against damaged and hostile input, a minute each
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,6 +27,10 @@ need python3 python3
 need mariadb-install-db mariadb-server
 need pg_ctlcluster postgresql
 command -v cargo >/dev/null 2>&1 || { echo "error: cargo is missing; install Rust from https://rustup.rs" >&2; exit 2; }
+if [ "${1:-}" = --fuzz ]; then
+    shift
+    exec tests/fuzz.sh "$@"
+fi
 if [ ! -x target/tools/bin/s3s-fs ]; then
     say "installing s3s-fs, an S3-compatible server"
     cargo install s3s-fs --version 0.14.1 --features binary --locked --quiet --root target/tools
@@ -38,6 +43,7 @@ fi
 
 say "formatting"
 cargo fmt --check
+cargo fmt --check --manifest-path fuzz/Cargo.toml
 say "lints"
 cargo clippy --locked --all-targets -- -D warnings
 say "documentation"

@@ -1,0 +1,5 @@
+//! SQLite files.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("app.db", data));

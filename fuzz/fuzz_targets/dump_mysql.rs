@@ -1,0 +1,5 @@
+//! Scripts of mysqldump and mariadb-dump.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("backup.sql", data));

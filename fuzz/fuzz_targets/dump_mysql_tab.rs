@@ -1,0 +1,5 @@
+//! Folders of mysqldump --tab.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("backup.sql", data));

@@ -1,0 +1,5 @@
+//! Plain scripts of pg_dump.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("backup.sql", data));

@@ -1,0 +1,5 @@
+//! sqlite3's `.dump`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("backup.sql", data));

@@ -1,0 +1,5 @@
+//! Files encrypted with age.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("t.csv.age", data));

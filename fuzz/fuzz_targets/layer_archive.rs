@@ -1,0 +1,5 @@
+//! What mongodump --archive writes.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("backup.archive", data));

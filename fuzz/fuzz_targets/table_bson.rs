@@ -1,0 +1,5 @@
+//! BSON, and mongodump's folders.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| restorekit_fuzz::backup("t.bson", data));

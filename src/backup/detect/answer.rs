@@ -348,8 +348,12 @@ pub(super) fn pick<T>(
     }
     let names: Vec<&str> = named.iter().map(|(name, _)| name.as_str()).collect();
     let path = spec.path.display();
+    let Some(first) = names.first() else {
+        return Err(Error::damaged(format!("{path} holds none of its {what}"))
+            .hint("copy the whole folder again"));
+    };
     let none = wanted.map(|wanted| format!(", none of them called {wanted}")).unwrap_or_default();
     let error =
         Error::usage(format!("{path} holds {} {what}{none}: {}", names.len(), names.join(", ")));
-    Err(error.hint(format!("give the path of one, such as {path}/{}", names[0])))
+    Err(error.hint(format!("give the path of one, such as {path}/{first}")))
 }

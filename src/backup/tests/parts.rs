@@ -260,6 +260,10 @@ async fn w8_an_export_of_rds_that_is_not_complete_is_damaged() {
         assert!(error().await.contains("does not tell of an export"));
     }
     fs::write(&info, whole).unwrap();
+    for database in ["app", "shop"] {
+        fs::remove_dir_all(root.path().join(database)).unwrap();
+    }
+    assert!(error().await.contains("holds none of its databases"));
     for file in ["1_to_2", "3_to_4"] {
         let name = format!("export_tables_info_nightly_from_{file}.json");
         fs::remove_file(root.path().join(name)).unwrap();

@@ -145,6 +145,7 @@ def main():
     lines, wrong = [], []
     with tempfile.TemporaryDirectory(prefix="compare-", dir=WORK) as scratch:
         os.environ["XDG_STATE_HOME"] = f"{scratch}/state"
+        os.environ["XDG_CACHE_HOME"] = f"{scratch}/cache"
         for group in workloads.groups(o.rows, yardstick.cases(o.rows), not o.no_peers):
             if not re.search(o.match, group.name):
                 continue

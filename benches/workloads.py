@@ -136,16 +136,18 @@ def dumps(rows):
         ("mariadb-dump", my, "backup.my.sql", fresh_my, "my scratch <{} >$OUT"),
     ):
         pick = "t = json.load(open('$OUT.json'))['tables'][0]; print(t['missing'], t['extra'], t['changed'])"
-        said = f"-q --no-progress --live {engine.live} --backup {data}/{file} --table events"
-        run = Run("restorekit", f"{TOOL} diff {said} --format json >$OUT.json", "diff", after=f'{PY} -c "import json; {pick}" >$OUT')
+        diff = f"{TOOL} diff -q --no-progress --live {engine.live} --backup {data}/{file} --table events --format json"
+        result = f'{PY} -c "import json; {pick}" >$OUT'
+        run = Run("restorekit", f"{diff} --no-cache >$OUT.json", "diff", after=result)
+        again = Run("restorekit, the dump read before", f"{diff} >$OUT.json", "diff", before=f"{diff} >$OUT.json", after=result)
         floor = Run("loading it into its server", load.format(f"{data}/{file}"), before=fresh)
-        yield Group(f"{engine.name}/{name} diff", [run], [floor], ("floor", 0.2), engine=engine.name)
+        yield Group(f"{engine.name}/{name} diff", [run, again], [floor], ("floor", 0.2), engine=engine.name)
     counts = ", ".join(f"count({column})" for column in EVENTS)
     for name, engine, file, begin, end in (
         ("plain pg_dump", pg, "backup.pg.sql", b"COPY public.events ", b"\\.\n"),
         ("mariadb-dump", my, "backup.my.sql", b"INSERT INTO `events` ", b"UNLOCK TABLES"),
     ):
-        said = f"-q --live {engine.live} --backup {data}/{file} --table events --format csv"
+        said = f"-q --live {engine.live} --backup {data}/{file} --table events --format csv --no-cache"
         run = Run("restorekit", f"{TOOL} sql {said} 'select {counts} from backup.events' >$OUT",
                   verify=f"grep -q ^{rows}, $OUT && echo ok || echo WRONG")
         size = functools.partial(text_between, f"{data}/{file}", begin, end)

@@ -124,6 +124,15 @@ fn torn(column: &str) -> Error {
     Error::failed(format!("the server sent a cell of column {column} that is not of its type"))
 }
 
+/// The place of a cell among those that are selected, at the end where it is not there yet.
+pub(crate) fn place(cells: &mut Vec<String>, cell: String) -> usize {
+    let known = cells.iter().position(|known| *known == cell);
+    known.unwrap_or_else(|| {
+        cells.push(cell);
+        cells.len() - 1
+    })
+}
+
 /// The cells of a catalogue's row; NULL and what is not there are empty.
 pub(crate) fn words<const N: usize>(row: Vec<Option<String>>) -> [String; N] {
     let mut cells = row.into_iter();

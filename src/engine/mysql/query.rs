@@ -11,6 +11,7 @@ use crate::engine::mysql::catalogue::{Table, TableColumn};
 use crate::engine::mysql::filter::Translator;
 use crate::engine::mysql::session::quote;
 use crate::engine::mysql::types::Form;
+use crate::engine::wire::place;
 use crate::error::{Error, Result};
 use crate::model::table::Column;
 use crate::model::value::Value;
@@ -65,7 +66,7 @@ pub(crate) struct Query {
 /// The pages of one scan.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// What is selected: the columns asked for, then the index's.
+    /// What is selected: the columns asked for, then those of the index that are not among them.
     cells: Vec<String>,
     /// `from` and the table.
     from: String,
@@ -74,8 +75,8 @@ pub(crate) struct Pages {
     index: Option<(String, Vec<TableColumn>)>,
     /// The forms of the columns asked for.
     pub(crate) forms: Vec<Form>,
-    /// The forms of the index's columns, which follow them.
-    pub(crate) position: Vec<Form>,
+    /// The index's columns: their places among all that are selected, and their forms.
+    pub(crate) position: Vec<(usize, Form)>,
 }
 
 impl Pages {
@@ -92,8 +93,10 @@ impl Pages {
         let mut position = Vec::new();
         let mut hint = String::new();
         if let Some((name, columns)) = &paging.index {
-            cells.extend(columns.iter().map(|c| quote(&c.name)));
-            position.extend(columns.iter().map(|c| c.form));
+            for column in columns {
+                let place = place(&mut cells, quote(&column.name));
+                position.push((place, column.form));
+            }
             hint = format!(" force index ({})", quote(name));
         }
         if cells.is_empty() {
@@ -130,9 +133,9 @@ impl Pages {
         self.index.is_some()
     }
 
-    /// True when nothing but the index's columns is asked for, in their order.
+    /// True when nothing but the index's only column is asked for.
     pub(crate) fn position_is_all(&self) -> bool {
-        self.are_there() && self.cells[..self.forms.len()] == self.cells[self.forms.len()..]
+        self.position.len() == 1 && self.cells.len() == 1
     }
 
     /// The numbers of an index's only column between these two, without the first, packed

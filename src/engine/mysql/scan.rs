@@ -16,8 +16,9 @@ use crate::engine::mysql::query::Pages;
 use crate::engine::mysql::rows::{Rows, tuple};
 use crate::engine::mysql::session::raw;
 use crate::engine::mysql::source::Known;
+use crate::engine::mysql::types::Form;
 use crate::engine::spool::{Batches, Spool};
-use crate::engine::wire::BATCH_ROWS;
+use crate::engine::wire::{self, BATCH_ROWS};
 use crate::error::Result;
 use crate::model::table::scan_schema;
 use crate::model::value::{Value, ValueRef};
@@ -61,6 +62,7 @@ async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches)
     let mut rows = Rows::new(&request.columns, pages.forms.clone(), BATCH_ROWS);
     let mut position: Option<Vec<Value>> = None;
     let mut size = FIRST_ROWS;
+    let index: Vec<Form> = pages.position.iter().map(|(_, form)| *form).collect();
     let dense = Dense::of(pages, &request.columns);
     loop {
         let page = pages.page(position.as_deref(), size);
@@ -76,7 +78,7 @@ async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches)
             count += 1;
             let stop = bytes >= PAGE_BYTES;
             if stop || count == size {
-                position = Some(tuple(row, pages.forms.len(), &pages.position)?);
+                position = Some(wire::tuple(&index, |at| raw(row, pages.position[at].0))?);
             }
             if rows.is_full() {
                 full.push(rows.take()?);

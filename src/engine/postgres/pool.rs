@@ -118,7 +118,8 @@ impl Reader {
         if pool.keeper.lock().await.is_none() {
             return Err(closed());
         }
-        let (mut session, _) = Session::open(&pool.address).await?;
+        // Another server than before has no such snapshot.
+        let mut session = Session::connect(&pool.address).await?;
         let begun = session.begin_reading(Some(&pool.snapshot)).await;
         begun.map_err(|stop| pool.failed("join a snapshot", stop))?;
         Ok(session)

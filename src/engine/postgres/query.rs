@@ -10,6 +10,7 @@ use crate::engine::postgres::catalogue::{Table, TableColumn};
 use crate::engine::postgres::filter::Translator;
 use crate::engine::postgres::session::{quote, quote_text};
 use crate::engine::postgres::types::{Form, words};
+use crate::engine::wire::place;
 use crate::error::{Error, Result};
 use crate::model::table::Column;
 use crate::model::value::{Value, ValueRef};
@@ -70,8 +71,8 @@ pub(crate) struct Pages {
     index: Option<Vec<TableColumn>>,
     /// The forms of the columns asked for.
     pub(crate) forms: Vec<Form>,
-    /// The forms of the index's columns, which follow them.
-    pub(crate) position: Vec<Form>,
+    /// The index's columns: their places among all that are selected, and their forms.
+    pub(crate) position: Vec<(usize, Form)>,
 }
 
 impl Pages {
@@ -87,8 +88,10 @@ impl Pages {
         }
         let mut position = Vec::new();
         if let Some(columns) = &paging.index {
-            cells.extend(columns.iter().map(|c| c.cell(ALIAS)));
-            position.extend(columns.iter().map(|c| c.form));
+            for column in columns {
+                let place = place(&mut cells, column.cell(ALIAS));
+                position.push((place, column.form));
+            }
         }
         let select = format!("select {} from {} as {ALIAS}", cells.join(", "), table.from());
         let mut conditions = Vec::new();

@@ -98,10 +98,10 @@ async fn in_pages(pool: &Pool, pages: &Pages, request: &Scan, batches: &Batches)
     }
 }
 
-/// The position of a row in the index, whose columns follow those asked for.
+/// The position of a row in the index.
 fn key<'r>(pages: &Pages, mut cell: impl FnMut(usize) -> Option<&'r [u8]>) -> Result<Vec<Value>> {
-    let first = pages.forms.len();
-    tuple::<Form>(&pages.position, |at| cell(first + at))
+    let forms: Vec<Form> = pages.position.iter().map(|(_, form)| *form).collect();
+    tuple(&forms, |at| cell(pages.position[at].0))
 }
 
 async fn through_a_file(

@@ -81,16 +81,21 @@ impl<T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + 'static> Bound fo
 impl Session {
     /// Connects, and asks who answers.
     pub(crate) async fn open(address: &Address) -> Result<(Self, Server)> {
+        let mut session = Self::connect(address).await?;
+        match session.introduced().await {
+            Ok(server) => Ok((session, server)),
+            Err(stop) => Err(stop.explain(address, "be set up")),
+        }
+    }
+
+    /// Connects to a server that was asked before.
+    pub(crate) async fn connect(address: &Address) -> Result<Self> {
         let connecting = tokio::time::timeout(CONNECTING, address.options().connect());
         let connection = connecting
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
             .map_err(|e| address.explain("be connected to", e))?;
-        let mut session = Self { connection };
-        match session.introduced().await {
-            Ok(server) => Ok((session, server)),
-            Err(stop) => Err(stop.explain(address, "be set up")),
-        }
+        Ok(Self { connection })
     }
 
     /// Asks with `pg_catalog` as the search path, which goes with the transaction.
@@ -179,7 +184,7 @@ impl Session {
         // `reset_val` is what the session began with, whatever a transaction set since.
         let sql = "select pg_catalog.pg_is_in_recovery()::pg_catalog.text, (select reset_val \
                    from pg_catalog.pg_settings where name = 'default_transaction_read_only')";
-        let rows = self.strings(sql, &[]).await?;
+        let rows = self.strings_again(sql, &[]).await?;
         let mut cells = rows.into_iter().flatten().flatten();
         let replica = cells.next().is_some_and(|cell| cell == "true");
         let read_only = cells.next().is_some_and(|cell| cell == "on");
@@ -225,7 +230,25 @@ impl Session {
         sql: &str,
         parameters: &[&str],
     ) -> Result<Vec<Vec<Option<String>>>, Stop> {
-        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+        self.texts(sql, parameters, false).await
+    }
+
+    /// The same for a query that is asked again and again: it is prepared once.
+    pub(crate) async fn strings_again(
+        &mut self,
+        sql: &'static str,
+        parameters: &[&str],
+    ) -> Result<Vec<Vec<Option<String>>>, Stop> {
+        self.texts(sql, parameters, true).await
+    }
+
+    async fn texts(
+        &mut self,
+        sql: &str,
+        parameters: &[&str],
+        persistent: bool,
+    ) -> Result<Vec<Vec<Option<String>>>, Stop> {
+        let mut query = sqlx::query(AssertSqlSafe(sql.to_owned())).persistent(persistent);
         for parameter in parameters {
             query = query.bind((*parameter).to_owned());
         }

@@ -28,8 +28,9 @@ pub(super) struct Pair {
 
 /// The references to a table, its own too, from any schema.
 pub(super) async fn children(session: &mut Session, parent: &Table) -> Result<Vec<Child>, Stop> {
+    // For each batch: planning it takes longer than carrying it out.
     let rows = session
-        .strings(
+        .strings_again(
             "select f.oid::pg_catalog.text, \
              pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
              c.relname::pg_catalog.text, a.attname::pg_catalog.text, pa.attname::pg_catalog.text, \

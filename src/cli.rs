@@ -4,6 +4,7 @@
 //! This is the only place that reads the environment, asks, or writes to the terminal.
 
 pub mod apply;
+mod arenas;
 pub mod args;
 pub mod cache;
 pub mod completions;
@@ -147,6 +148,7 @@ fn user_folder() -> Option<PathBuf> {
 
 /// Parses the command line, runs the command, tells what failed.
 pub fn main() -> ExitCode {
+    arenas::bound();
     let parsed = Cli::command().try_get_matches().and_then(|matches| {
         Ok((Cli::from_arg_matches(&matches)?, matches.subcommand_name().map(str::to_owned)))
     });

@@ -154,9 +154,10 @@ fn the_library_neither_prints_nor_exits_nor_reads_the_environment() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_module() {
+fn unsafe_code_stands_in_two_modules() {
     for (path, text) in sources() {
-        let allowed = path.ends_with("engine/sqlite/raw.rs");
+        let modules = ["engine/sqlite/raw.rs", "cli/arenas.rs"];
+        let allowed = modules.iter().any(|module| path.ends_with(module));
         assert!(allowed || !code(&text).contains("unsafe "), "unsafe in {}", path.display());
     }
 }

@@ -1,4 +1,4 @@
-//! The one module with `unsafe`: SQLite's C interface on the handle of a sqlx connection.
+//! The module with `unsafe`: SQLite's C interface on the handle of a sqlx connection.
 //!
 //! sqlx opens and closes the file; rows go through `sqlite3_step` straight into Arrow
 //! builders, which takes a seventh of the time that sqlx's row stream takes, and values

@@ -9,7 +9,7 @@
 /// Bounds the arenas by the cores; where the user's environment says something of them, that holds.
 /// To be called before there is a second thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn bound() {
+pub(super) fn bound() {
     if super::variable("MALLOC_ARENA_MAX").is_some() || super::variable("GLIBC_TUNABLES").is_some()
     {
         return;
@@ -22,4 +22,4 @@ pub fn bound() {
 
 /// Other allocators do without.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn bound() {}
+pub(super) fn bound() {}

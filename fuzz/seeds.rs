@@ -5,6 +5,8 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+// Its runtime is what the instrumentation in restorekit calls.
+use libfuzzer_sys as _;
 use restorekit::backup::detect::{BackupSpec, open_backup};
 use restorekit::backup::manifest::FileFormat;
 use restorekit::progress::Silent;

@@ -128,15 +128,15 @@ pub async fn apply(
     }
     binding::same_schemas(header, target).await?;
     plan.check().await?;
-    let fresh = operation.is_none().then(|| Begun {
-        id: Ulid::new().to_string(),
-        started_at: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
-        target: here,
-    });
-    let begun = operation.map(|o| (o.id, o.started_at));
-    let (id, started_at) = begun
-        .or_else(|| fresh.as_ref().map(|f| (f.id.clone(), f.started_at.clone())))
-        .unwrap_or_default();
+    let (id, started_at, fresh) = match operation {
+        Some(operation) => (operation.id, operation.started_at, None),
+        None => {
+            let id = Ulid::new().to_string();
+            let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
+            let fresh = Begun { id: id.clone(), started_at: now.clone(), target: here };
+            (id, now, Some(fresh))
+        }
+    };
     let pace = options.pace.as_deref();
     let (unsaved, ahead) = (Vec::new(), Ahead::new(plan));
     let mut run = Run { plan, ahead, target, begun: fresh, records, unsaved, pace, progress };

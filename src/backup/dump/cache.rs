@@ -223,7 +223,7 @@ impl Cache {
     /// What was read of this dump, where all that is `wanted` is kept.
     pub(super) fn find(&self, key: &Key, wanted: &Wanted) -> Option<Pass> {
         let entries = fs::read_dir(&self.folder).ok()?.flatten();
-        let ours = entries.filter(|e| is_of(&e.path(), key)).map(|e| e.path());
+        let ours = entries.map(|e| e.path()).filter(|p| digest_of(p) == Some(&key.digest));
         ours.into_iter().find_map(|folder| match self.open(&folder, wanted) {
             Ok(pass) => pass,
             Err(e) => {
@@ -324,7 +324,7 @@ impl Cache {
         for other in fs::read_dir(&self.folder)?.flatten() {
             let age = other.metadata().and_then(|m| m.modified()).map(|at| at.elapsed());
             let old = age.is_ok_and(|age| age.is_ok_and(|age| age > ABANDONED));
-            if old && !other.path().join(ENTRY).exists() {
+            if old && Entry::read(&other.path().join(ENTRY)).is_err() {
                 fs::remove_dir_all(other.path())?;
             }
         }
@@ -333,7 +333,7 @@ impl Cache {
         for cached in self.list().map_err(io::Error::other)? {
             let own = cached.folder == newest;
             let replaced = cached.path == entry.dump
-                && (!same_key(&cached.folder, newest)
+                && (digest_of(&cached.folder) != digest_of(newest)
                     || cached.tables.iter().all(|table| names.contains(table)));
             if !own && (replaced || cached.bytes > left) {
                 // First its list, so that nobody finds half of it.
@@ -432,15 +432,8 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
     io::copy(&mut File::open(from)?, &mut private_file(to)?).map(drop)
 }
 
-fn is_of(folder: &Path, key: &Key) -> bool {
-    let name = folder.file_name().and_then(|name| name.to_str());
-    name.and_then(|name| name.split_once('-')).is_some_and(|(digest, _)| digest == key.digest)
-}
-
-fn same_key(a: &Path, b: &Path) -> bool {
-    let key = |folder: &Path| {
-        let name = folder.file_name()?.to_str()?;
-        Some(name.split_once('-')?.0.to_owned())
-    };
-    key(a).is_some() && key(a) == key(b)
+/// The digest of the key of an entry.
+fn digest_of(folder: &Path) -> Option<&str> {
+    let name = folder.file_name()?.to_str()?;
+    Some(name.split_once('-')?.0)
 }

@@ -40,6 +40,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Batch, TablePlan};
 use crate::model::receipt::{Receipt, TableReceipt};
 use crate::plan::file::{Ahead, BatchRecord, BatchState, Begun, PlanFile, RowConflict};
+use crate::plan::group::Group;
 use crate::progress::Progress;
 use crate::target::Target;
 use crate::verify::{self, VerifyReport};
@@ -243,8 +244,25 @@ async fn again(
     Ok(())
 }
 
-/// The record of a batch, and its conflicts.
-type Chosen = (BatchRecord, Vec<RowConflict>);
+/// A batch by its number, its record, and its conflicts.
+type Chosen = (u64, BatchRecord, Vec<RowConflict>);
+
+/// What became of each batch of a group.
+fn chosen_of(
+    plan: &TablePlan,
+    group: &Group,
+    outcome: &Outcome,
+    state: impl Fn(&Outcome) -> BatchState,
+) -> Result<Vec<Chosen>> {
+    let conflicts = outcome.conflicts(plan, &group.batch)?;
+    let chosen = group.parts.iter().map(|(id, rows)| {
+        let part = outcome.part(rows);
+        let own = conflicts.iter().filter(|found| rows.contains(&found.row));
+        let own = own.map(|found| RowConflict { row: found.row - rows.start, ..found.clone() });
+        (*id, part.record(state(&part)), own.collect())
+    });
+    Ok(chosen.collect())
+}
 
 /// One run over the batches of a plan.
 struct Run<'a> {
@@ -311,11 +329,16 @@ impl<'a> Run<'a> {
     /// is tried by itself: a deadlock, or rows that have to be left out after the fact.
     async fn together(&mut self, ids: &[u64]) -> Result<bool> {
         self.target.begin().await?;
-        let mut chosen = Vec::with_capacity(ids.len());
-        for id in ids {
-            let batch = self.ahead.batch(*id, Some(*id + 1)).await?;
-            let plan = self.table(&batch);
-            let outcome = match attempt(self.target, plan, &batch, &Left::new()).await {
+        let mut chosen: Vec<Chosen> = Vec::with_capacity(ids.len());
+        let mut due = ids;
+        while let Some(last) = due.last() {
+            let group = match Group::next(self.plan, &mut self.ahead, due, Some(last + 1)).await {
+                Ok(group) => group,
+                Err(e) => return self.rolled_back(e).await.map(|()| false),
+            };
+            due = &due[group.parts.len()..];
+            let plan = self.table(&group.batch);
+            let outcome = match attempt(self.target, plan, &group.batch, &Left::new()).await {
                 Ok(Attempt::Ready(outcome)) => outcome,
                 Ok(Attempt::Again(_)) => {
                     self.target.rollback().await?;
@@ -327,16 +350,15 @@ impl<'a> Run<'a> {
                 }
                 Err(e) => return self.rolled_back(e).await.map(|()| false),
             };
-            let conflicts = match outcome.conflicts(plan, &batch) {
-                Ok(conflicts) => conflicts,
-                Err(e) => return self.rolled_back(e).await.map(|()| false),
-            };
-            // Nothing of it waits for the commit.
-            let state = match outcome.written.is_empty() {
+            // Nothing waits for the commit of a batch of which nothing is written.
+            let state = |part: &Outcome| match part.written.is_empty() {
                 true => BatchState::Committed,
                 false => BatchState::Intended,
             };
-            chosen.push((*id, outcome.record(state), conflicts));
+            match chosen_of(plan, &group, &outcome, state) {
+                Ok(parts) => chosen.extend(parts),
+                Err(e) => return self.rolled_back(e).await.map(|()| false),
+            }
         }
         if let Err(e) = self.save(&chosen, None).await {
             return self.rolled_back(e).await.map(|()| false);
@@ -420,17 +442,21 @@ impl<'a> Run<'a> {
         }
         self.wait(cancel).await?;
         self.target.begin().await?;
-        let mut chosen = Vec::new();
-        for id in 0..self.plan.batch_count() {
+        let ids: Vec<u64> = (0..self.plan.batch_count()).collect();
+        // A size that somebody chose is the size of each statement.
+        let most = if self.plan.header().adapts { ids.len() } else { 1 };
+        let mut chosen: Vec<Chosen> = Vec::new();
+        while chosen.len() < ids.len() {
             if cancel.load(Ordering::Relaxed) {
                 self.target.rollback().await?;
                 return Ok(false);
             }
-            match self.part(id).await {
-                Ok((record, conflicts)) => {
+            let due = &ids[chosen.len()..];
+            match self.some(&due[..most.min(due.len())]).await {
+                Ok(some) => {
                     // A row may have ended the transaction: nothing more may be written.
-                    let stop = record.state == BatchState::Pending;
-                    chosen.push((id, record, conflicts));
+                    let stop = some.iter().any(|(_, r, _)| r.state == BatchState::Pending);
+                    chosen.extend(some);
                     if stop {
                         break;
                     }
@@ -453,7 +479,6 @@ impl<'a> Run<'a> {
         if let Err(e) = self.save(&chosen, None).await {
             return self.rolled_back(e).await.map(|()| false);
         }
-        let ids: Vec<u64> = (0..self.plan.batch_count()).collect();
         match self.target.commit().await {
             Ok(()) => {
                 for (_, record, _) in &mut chosen {
@@ -470,18 +495,19 @@ impl<'a> Run<'a> {
         Ok(true)
     }
 
-    /// A batch within the one transaction of an atomic plan: `Intended`, or `Pending` when
-    /// the transaction can't go on. A row that would have to be left out after the fact is
-    /// a conflict like any other: all is rolled back anyway.
-    async fn part(&mut self, id: u64) -> Result<Chosen> {
-        let batch = self.ahead.batch(id, Some(id + 1)).await?;
-        let plan = self.table(&batch);
-        let (state, outcome) = match attempt(self.target, plan, &batch, &Left::new()).await? {
+    /// The first of these batches within the one transaction of an atomic plan: `Intended`, or
+    /// `Pending` when the transaction can't go on. A row that would have to be left out after the
+    /// fact is a conflict like any other: all is rolled back anyway.
+    async fn some(&mut self, ids: &[u64]) -> Result<Vec<Chosen>> {
+        let after = ids.last().map(|last| last + 1);
+        let group = Group::next(self.plan, &mut self.ahead, ids, after).await?;
+        let plan = self.table(&group.batch);
+        let (state, outcome) = match attempt(self.target, plan, &group.batch, &Left::new()).await? {
             Attempt::Ready(outcome) => (BatchState::Intended, outcome),
             Attempt::Again(left) => (BatchState::Pending, Outcome { left, ..Outcome::default() }),
         };
-        self.progress.advance(batch.rows() as u64);
-        Ok((outcome.record(state), outcome.conflicts(plan, &batch)?))
+        self.progress.advance(group.batch.rows() as u64);
+        chosen_of(plan, &group, &outcome, |_| state)
     }
 
     fn table(&self, batch: &Batch) -> &'a TablePlan {
@@ -497,11 +523,7 @@ impl<'a> Run<'a> {
 
     /// Durably saves these batches' records, and with them the proof that came before, and the
     /// receipt where all is done.
-    async fn save(
-        &mut self,
-        chosen: &[(u64, BatchRecord, Vec<RowConflict>)],
-        receipt: Option<&Receipt>,
-    ) -> Result<()> {
+    async fn save(&mut self, chosen: &[Chosen], receipt: Option<&Receipt>) -> Result<()> {
         let mut saved = Vec::with_capacity(self.unsaved.len() + chosen.len());
         saved.extend(self.unsaved.iter().map(|id| (*id, &self.records[*id as usize], None)));
         saved.extend(chosen.iter().map(|(id, record, rows)| (*id, record, Some(&rows[..]))));

@@ -3,6 +3,7 @@
 pub mod checks;
 pub mod draft;
 pub mod file;
+pub(crate) mod group;
 pub mod images;
 pub(crate) mod judge;
 pub mod lookup;

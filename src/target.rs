@@ -44,14 +44,16 @@ pub trait Target: Send {
 
     /// Writes the rows `rows` (indices into the images) and says for each how it went.
     /// A refused row leaves the transaction usable and the other rows written, unless one
-    /// is [`Written::Ended`]: then nothing of the transaction stands.
+    /// is [`Written::Ended`]: then nothing of the transaction stands. `columns` are those that
+    /// [`Wrote::stored`] may tell.
     async fn write(
         &mut self,
         plan: &TablePlan,
+        columns: &[Column],
         before: Option<&RecordBatch>,
         after: Option<&RecordBatch>,
         rows: &[usize],
-    ) -> Result<Vec<Written>>;
+    ) -> Result<Wrote>;
 
     /// Checks what the engine would check at the commit only (deferred foreign keys), and
     /// names those of the written `rows` that fail, with the details in words.
@@ -84,6 +86,22 @@ pub trait Replica: fmt::Debug + Send {
     /// # Errors
     /// `Usage` for a server that follows none.
     async fn lag(&mut self) -> Result<Option<Duration>>;
+}
+
+/// What came of a write.
+#[derive(Clone, Debug)]
+pub struct Wrote {
+    /// How each row went, in their order.
+    pub rows: Vec<Written>,
+    /// The rows that are [`Written::Done`], in their order, as the table holds them now: columns
+    /// and EXACT as [`Target::read`] gives them. `None` where only reading them again tells it.
+    pub stored: Option<RecordBatch>,
+}
+
+impl From<Vec<Written>> for Wrote {
+    fn from(rows: Vec<Written>) -> Self {
+        Self { rows, stored: None }
+    }
 }
 
 /// How the write of one row went.

@@ -18,6 +18,7 @@ use crate::model::table::Column;
 use crate::model::value::push_exact;
 use crate::plan::file::image;
 use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile};
+use crate::plan::group::Group;
 use crate::plan::judge::{Judge, Standing, columns, conflict, keys, take};
 use crate::progress::Progress;
 use crate::source::Source;
@@ -107,16 +108,22 @@ async fn verify(
     };
     let wrote = (0..).zip(records);
     let wrote = wrote.filter(|(_, r)| r.state == BatchState::Committed && !r.written.is_empty());
-    let mut ahead = Ahead::new(plan);
-    let mut wrote = wrote.peekable();
-    while let Some((id, record)) = wrote.next() {
-        let batch = ahead.batch(id, wrote.peek().map(|(next, _)| *next)).await?;
+    let wrote: Vec<u64> = wrote.map(|(id, _)| id).collect();
+    let (mut ahead, mut due) = (Ahead::new(plan), &wrote[..]);
+    while !due.is_empty() {
+        let group = Group::next(plan, &mut ahead, due, None).await?;
+        due = &due[group.parts.len()..];
+        let batch = &group.batch;
         let table = &tables[batch.table];
         let columns = columns(table);
-        let rows = record.written.rows();
-        let wanted = take(keys(&batch)?, &rows)?;
+        let own = group.parts.iter().flat_map(|(id, own)| {
+            let written = records[*id as usize].written.rows();
+            written.into_iter().map(|row| own.start + row)
+        });
+        let rows: Vec<usize> = own.collect();
+        let wanted = take(keys(batch)?, &rows)?;
         let (live, exists) = reader.rows(table, &columns, &wanted).await?;
-        let judge = Judge::new(table, (&batch, &rows), &columns, (&live, &exists))?;
+        let judge = Judge::new(table, (batch, &rows), &columns, (&live, &exists))?;
         let line = &mut report.tables[batch.table];
         line.written += rows.len() as u64;
         for (at, &row) in rows.iter().enumerate() {
@@ -136,7 +143,7 @@ async fn verify(
             };
             if report.examples.len() < Receipt::CONFLICTS_LISTED {
                 let reason = if exists[at] { Reason::Data } else { Reason::NotFound };
-                report.examples.push(conflict(table, &batch, row, reason, detail.to_owned())?);
+                report.examples.push(conflict(table, batch, row, reason, detail.to_owned())?);
             }
         }
         progress.advance(rows.len() as u64);

@@ -1,7 +1,8 @@
-//! One batch within a transaction: decide, write, read again, compare. Beginning and
-//! ending the transaction is the caller's.
+//! One batch, or several as one, within a transaction: decide, write, read again, compare.
+//! Beginning and ending the transaction is the caller's.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::model::conflict::Reason;
@@ -35,7 +36,7 @@ pub(crate) struct Outcome {
     /// Rows written.
     pub(crate) written: Vec<usize>,
     /// Rows that were as planned.
-    pub(crate) already: u64,
+    pub(crate) already: Vec<usize>,
     /// Rows left alone.
     pub(crate) left: Left,
 }
@@ -46,8 +47,22 @@ impl Outcome {
         BatchRecord {
             state,
             written: Bits::of(&self.written),
-            already: self.already,
+            already: self.already.len() as u64,
             conflicts: self.left.len() as u64,
+        }
+    }
+
+    /// What became of these rows, which are a batch of their own.
+    pub(crate) fn part(&self, rows: &Range<usize>) -> Self {
+        let own = |all: &[usize]| -> Vec<usize> {
+            let inside = all.iter().filter(|row| rows.contains(row));
+            inside.map(|row| row - rows.start).collect()
+        };
+        let left = self.left.range(rows.clone());
+        Self {
+            written: own(&self.written),
+            already: own(&self.already),
+            left: left.map(|(row, why)| (row - rows.start, why.clone())).collect(),
         }
     }
 
@@ -97,7 +112,7 @@ pub(crate) async fn attempt(
                 due.push(row);
                 due_at.push(at);
             }
-            Standing::After => outcome.already += 1,
+            Standing::After => outcome.already.push(row),
             Standing::Neither(reason, detail) => {
                 outcome.left.insert(row, (reason, detail));
             }
@@ -109,16 +124,16 @@ pub(crate) async fn attempt(
 
     let mut refused = Vec::new();
     let mut written_at = Vec::with_capacity(due.len());
-    let went = target.write(plan, before, after, &due).await?;
-    if went.len() != due.len() {
-        return Err(Error::failed(format!(
-            "live answered for {} of {} rows of {}",
-            went.len(),
-            due.len(),
-            plan.table
-        )));
-    }
-    for ((&row, &at), written) in due.iter().zip(&due_at).zip(went) {
+    let wrote = target.write(plan, &columns, before, after, &due).await?;
+    let answered = |count: usize, of: usize| match count == of {
+        true => Ok(()),
+        false => {
+            let table = &plan.table;
+            Err(Error::failed(format!("live answered for {count} of {of} rows of {table}")))
+        }
+    };
+    answered(wrote.rows.len(), due.len())?;
+    for ((&row, &at), written) in due.iter().zip(&due_at).zip(wrote.rows) {
         match written {
             Written::Done => {
                 outcome.written.push(row);
@@ -141,7 +156,7 @@ pub(crate) async fn attempt(
                 Standing::Before => {}
                 Standing::After => {
                     outcome.left.remove(&row);
-                    outcome.already += 1;
+                    outcome.already.push(row);
                 }
                 Standing::Neither(reason, detail) => {
                     outcome.left.insert(row, (reason, detail));
@@ -153,8 +168,13 @@ pub(crate) async fn attempt(
         return Ok(Attempt::Ready(outcome));
     }
 
-    let (live, exists) =
-        target.read(plan, &columns, &take(keys(batch)?, &outcome.written)?).await?;
+    let (live, exists) = match wrote.stored {
+        Some(stored) => {
+            answered(stored.num_rows(), outcome.written.len())?;
+            (stored, vec![true; outcome.written.len()])
+        }
+        None => target.read(plan, &columns, &take(keys(batch)?, &outcome.written)?).await?,
+    };
     let judge = Judge::new(plan, (batch, &outcome.written), &columns, (&live, &exists))?;
     let mut again = Left::new();
     for (at, &row) in outcome.written.iter().enumerate() {

@@ -31,9 +31,8 @@ impl Size {
         self.batches
     }
 
-    /// Learns from a transaction of so many batches. It grows by doubling, where even twice
-    /// the time would be within half of the aim; past the aim it shrinks to what half of the
-    /// aim would have held.
+    /// Learns from a transaction of so many batches. It grows to what half of the aim would hold,
+    /// fourfold at most, where that is twice as much; past the aim it shrinks to that.
     pub(super) fn took(&mut self, batches: usize, time: Duration) {
         if !self.adapts {
             return;
@@ -44,7 +43,7 @@ impl Size {
         if time > AIM {
             self.batches = room;
         } else if room >= 2 * batches {
-            self.batches = self.batches.max(2 * batches).min(self.most);
+            self.batches = self.batches.max(room.min(4 * batches));
         }
     }
 }
@@ -66,13 +65,13 @@ mod tests {
     fn g8_transactions_grow_while_they_are_short_and_shrink_when_they_are_not() {
         let mut size = Size::new(true, 1024);
         let ms = Duration::from_millis;
-        assert_eq!(run(&mut size, ms(1)), [1, 2, 4, 8, 16, 32, 32, 32]);
+        assert_eq!(run(&mut size, ms(1)), [1, 4, 16, 32, 32, 32, 32, 32]);
         // The server slows down: the next one is short again.
         assert_eq!(run(&mut size, ms(100)), [32, 2, 2, 2, 2, 2, 2, 2]);
         assert_eq!(run(&mut size, ms(900)), [2, 1, 1, 1, 1, 1, 1, 1]);
-        assert_eq!(run(&mut size, ms(30))[..4], [1, 2, 4, 8]);
-        assert_eq!(run(&mut size, ms(0))[..3], [8, 16, 32]);
-        assert_eq!(run(&mut Size::new(true, 8192), ms(1))[..4], [1, 2, 4, 4], "rows are many");
+        assert_eq!(run(&mut size, ms(30))[..4], [1, 4, 8, 8]);
+        assert_eq!(run(&mut size, ms(0))[..3], [8, 32, 32]);
+        assert_eq!(run(&mut Size::new(true, 8192), ms(1))[..4], [1, 4, 4, 4], "rows are many");
         assert_eq!(run(&mut Size::new(true, 100_000), ms(1)), [1; 8]);
         assert_eq!(run(&mut Size::new(false, 1024), ms(1)), [1; 8]);
     }

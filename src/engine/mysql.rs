@@ -26,4 +26,5 @@ mod session;
 mod source;
 mod survey;
 mod types;
+mod views;
 pub mod write;

@@ -331,7 +331,16 @@ pub(crate) struct Child {
     pub(crate) itself: bool,
 }
 
-/// The references to a table, its own too, from any database.
+/// The columns that indexes of a table are over.
+pub(crate) async fn indexed(session: &mut Session, table: &str) -> Result<Vec<String>, Stop> {
+    let sql = "select distinct column_name from information_schema.statistics \
+               where table_schema = database() and table_name = ?";
+    let rows = session.strings(sql, &[table]).await?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+/// The references to a table, its own too, from any database: the server opens every table that
+/// there is to find them.
 pub(crate) async fn children(session: &mut Session, parent: &str) -> Result<Vec<Child>, Stop> {
     let rows = session
         .strings(

@@ -5,7 +5,8 @@
 //! TRANSACTION", WITH CONSISTENT SNAPSHOT). So several connections begin, and when all began
 //! at one position they see one state; else they begin anew. Nobody is locked out: FLUSH
 //! TABLES WITH READ LOCK would make the application wait. Where the position is not told
-//! (MySQL, no binary log, a log that leaves databases out), one connection reads.
+//! (MySQL, no binary log, a log that leaves databases out), InnoDB may tell that their
+//! [`views`] are the same; else one connection reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +16,27 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::engine::mysql::address::Address;
 use crate::engine::mysql::session::{Purpose, Server, Session, Stop};
+use crate::engine::mysql::views;
 use crate::error::{Error, Result};
 
-/// How often connections try to begin within one state.
-const ATTEMPTS: usize = 20;
+/// What tells that connections began within one state.
+#[derive(Clone, Copy, Debug)]
+enum Proof {
+    /// The position in the binary log.
+    Position,
+    /// InnoDB's views.
+    Views,
+}
+
+impl Proof {
+    /// How often it is tried. Who writes all the time leaves no two views the same.
+    fn attempts(self) -> usize {
+        match self {
+            Proof::Position => 20,
+            Proof::Views => 5,
+        }
+    }
+}
 
 /// Connections in one snapshot.
 #[derive(Debug)]
@@ -39,12 +57,12 @@ impl Pool {
         let address = Arc::new(address);
         let (first, server) = Session::open(&address, Purpose::Read).await?;
         let mut sessions = vec![first];
-        let begun = begin(&mut sessions[0]).await.map_err(|e| starting(&address, e))?;
-        if begun.is_some() && size > 1 {
+        let proof = begin(&mut sessions[0], size).await.map_err(|e| starting(&address, e))?;
+        if let Some(proof) = proof {
             for _ in 1..size {
                 sessions.push(Session::open(&address, Purpose::Read).await?.0);
             }
-            if !together(&mut sessions).await.map_err(|e| starting(&address, e))? {
+            if !together(&mut sessions, proof).await.map_err(|e| starting(&address, e))? {
                 // Too busy: one connection sees one state for sure.
                 for session in sessions.drain(1..) {
                     session.close().await.map_err(|e| starting(&address, e.into()))?;
@@ -132,14 +150,28 @@ fn starting(address: &Address, stop: Stop) -> Error {
     stop.explain(address, "begin a snapshot")
 }
 
-/// Begins a snapshot that the server keeps read-only; gives the position in the binary log
-/// at which it began, where the server tells it.
-async fn begin(session: &mut Session) -> Result<Option<String>, Stop> {
-    session.run("set session transaction isolation level repeatable read").await?;
-    session.run("start transaction with consistent snapshot, read only").await?;
-    position(session).await
+/// Begins a snapshot that the server keeps read-only; gives what may tell that as many
+/// connections as `size` see the same one.
+async fn begin(session: &mut Session, size: usize) -> Result<Option<Proof>, Stop> {
+    start(session).await?;
+    Ok(match size {
+        0 | 1 => None,
+        _ if position(session).await?.is_some() => Some(Proof::Position),
+        _ if views::are_all(session).await? && session.innodb_status().await?.is_some() => {
+            Some(Proof::Views)
+        }
+        _ => None,
+    })
 }
 
+/// Begins a snapshot, whatever isolation the server would give: in READ COMMITTED it would take
+/// none, with a warning.
+async fn start(session: &mut Session) -> Result<(), sqlx::Error> {
+    session.run("set session transaction isolation level repeatable read").await?;
+    session.run("start transaction with consistent snapshot, read only").await
+}
+
+/// The position in the binary log at which the snapshot began, where the server tells it.
 async fn position(session: &mut Session) -> Result<Option<String>, Stop> {
     let told = session.strings("show status like 'binlog_snapshot_%'", &[]).await?;
     let cells: Vec<String> =
@@ -161,19 +193,27 @@ async fn position(session: &mut Session) -> Result<Option<String>, Stop> {
 }
 
 /// Begins all anew until they see one state; false when others wrote in between each time.
-async fn together(sessions: &mut [Session]) -> Result<bool, Stop> {
-    for _ in 0..ATTEMPTS {
-        let mut positions = Vec::with_capacity(sessions.len());
+async fn together(sessions: &mut [Session], proof: Proof) -> Result<bool, Stop> {
+    for _ in 0..proof.attempts() {
         for session in sessions.iter_mut() {
             session.run("rollback").await?;
-            session.run("start transaction with consistent snapshot, read only").await?;
+            start(session).await?;
         }
-        for session in sessions.iter_mut() {
-            positions.push(position(session).await?);
-        }
-        if positions[0].is_some() && positions.windows(2).all(|pair| pair[0] == pair[1]) {
+        let one = match proof {
+            Proof::Position => at_one_position(sessions).await?,
+            Proof::Views => views::are_one(sessions).await?,
+        };
+        if one {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+async fn at_one_position(sessions: &mut [Session]) -> Result<bool, Stop> {
+    let mut positions = Vec::with_capacity(sessions.len());
+    for session in sessions.iter_mut() {
+        positions.push(position(session).await?);
+    }
+    Ok(positions[0].is_some() && positions.windows(2).all(|pair| pair[0] == pair[1]))
 }

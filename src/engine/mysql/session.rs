@@ -253,6 +253,19 @@ impl Session {
         Ok(found)
     }
 
+    /// What InnoDB says of itself; `None` for who may not ask (it takes the right PROCESS).
+    pub(crate) async fn innodb_status(&mut self) -> Result<Option<String>, Stop> {
+        // In text: not every server prepares it.
+        match self.connection.fetch_optional("show engine innodb status").await {
+            Ok(row) => {
+                let status = row.as_ref().and_then(|row| raw(row, 2));
+                Ok(status.map(|status| String::from_utf8_lossy(status).into_owned()))
+            }
+            Err(e) if number(&e).is_some() => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     /// Ends the connection; the server rolls back what is open.
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         self.connection.close().await

@@ -35,7 +35,7 @@ use crate::model::plan::TablePlan;
 use crate::model::side::Which;
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::model::value::{Cells, Value, ValueRef, hex};
-use crate::target::{Target, Written};
+use crate::target::{Target, Wrote};
 
 /// Keys that one statement reads.
 const ASKED: usize = 512;
@@ -307,10 +307,11 @@ impl Target for MysqlTarget {
     async fn write(
         &mut self,
         plan: &TablePlan,
+        _: &[Column],
         before: Option<&RecordBatch>,
         after: Option<&RecordBatch>,
         rows: &[usize],
-    ) -> Result<Vec<Written>> {
+    ) -> Result<Wrote> {
         if self.reading != Reading::Locking {
             return Err(Error::failed("live: a write was asked for outside of a transaction"));
         }
@@ -322,7 +323,7 @@ impl Target for MysqlTarget {
                 writing::Writing::new(session, plan, &table, before, after, packet).await?;
             writing.rows(rows).await
         };
-        let written = written.await;
+        let written = written.await.map(Wrote::from);
         written.map_err(|stop| self.failed(&format!("write rows of {}", plan.table), stop))
     }
 

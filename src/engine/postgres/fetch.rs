@@ -52,11 +52,12 @@ pub(crate) async fn fetch(
 }
 
 /// The keys that are asked for, as a relation `k` of columns `k1`, `k2`, .. and `place`, from 1
-/// on, out of one array of texts for each.
+/// on, out of one array of texts for each. The planner does not see how many an inner SELECT gives:
+/// for some thousands it would rather read a table of a million rows than look them up.
 pub(crate) fn asked(key: &[&TableColumn]) -> String {
     let arrays: Vec<String> = (1..)
         .zip(key)
-        .map(|(at, column)| format!("pg_catalog.unnest(${at}::text[]::{}[])", column.cast))
+        .map(|(at, column)| format!("pg_catalog.unnest((select ${at}::text[]::{}[]))", column.cast))
         .collect();
     let names: Vec<String> = (1..=key.len()).map(|at| format!("k{at}")).collect();
     format!("rows from ({}) with ordinality as k({}, place)", arrays.join(", "), names.join(", "))

@@ -44,7 +44,7 @@ use crate::model::plan::{Op, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::model::value::{Cells, Value, ValueRef};
-use crate::target::{Target, Written};
+use crate::target::{Target, Written, Wrote};
 
 /// Keys that one statement reads.
 const ASKED: usize = 8192;
@@ -431,10 +431,11 @@ impl Target for PostgresTarget {
     async fn write(
         &mut self,
         plan: &TablePlan,
+        columns: &[Column],
         before: Option<&RecordBatch>,
         after: Option<&RecordBatch>,
         rows: &[usize],
-    ) -> Result<Vec<Written>> {
+    ) -> Result<Wrote> {
         if self.reading != Reading::Locking {
             return Err(Error::failed("live: a write was asked for outside of a transaction"));
         }
@@ -444,13 +445,13 @@ impl Target for PostgresTarget {
             let mut writing =
                 Writing::new(session, plan, &known.table, &known.partitioned_by, before, after)
                     .await?;
-            let written = writing.rows(rows).await?;
+            let wrote = writing.told(rows, columns).await?;
             if plan.op == Op::Insert && !known.sequences.is_empty() {
-                let through = rows.iter().zip(&written);
+                let through = rows.iter().zip(&wrote.rows);
                 let through = through.filter(|(_, w)| **w == Written::Done).map(|(row, _)| *row);
                 writing.raise(&known.sequences, &through.collect::<Vec<_>>()).await?;
             }
-            Ok(written)
+            Ok(wrote)
         };
         let written = written.await;
         written.map_err(|stop| self.failed(&format!("write rows of {}", plan.table), stop))

@@ -20,7 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::{Column, TableName, TableSchema};
-use crate::target::{Target, Written};
+use crate::target::{Target, Wrote};
 
 /// A live SQLite file that rows are written to.
 #[derive(Debug)]
@@ -169,17 +169,18 @@ impl Target for SqliteTarget {
     async fn write(
         &mut self,
         plan: &TablePlan,
+        _: &[Column],
         before: Option<&RecordBatch>,
         after: Option<&RecordBatch>,
         rows: &[usize],
-    ) -> Result<Vec<Written>> {
+    ) -> Result<Wrote> {
         if self.connection.is_autocommit() {
             return Err(Error::failed("live: a write was asked for outside of a transaction"));
         }
         blocking(|| {
             let mut writing = writing::Writing::new(&self.connection, plan, before, after)
                 .map_err(|stop| self.stop(plan, stop))?;
-            writing.rows(rows).map_err(|stop| self.stop(plan, stop))
+            writing.rows(rows).map(Wrote::from).map_err(|stop| self.stop(plan, stop))
         })
     }
 

@@ -64,6 +64,8 @@ pub(in crate::engine) struct Lab<D> {
     pub(in crate::engine) backup: D,
     folder: tempfile::TempDir,
     batch: usize,
+    /// A transaction holds as many batches as it may.
+    adapts: bool,
     /// The backup is read from a snapshot in Parquet, not from its server.
     snapshot: bool,
 }
@@ -83,12 +85,18 @@ impl<D: Database> Lab<D> {
         if !damage.is_empty() {
             live.sql(damage);
         }
-        Self { live, backup, folder: tempfile::tempdir().unwrap(), batch: 1000, snapshot: false }
+        let folder = tempfile::tempdir().unwrap();
+        Self { live, backup, folder, batch: 1000, adapts: false, snapshot: false }
     }
 
     /// So many rows a batch.
     pub(in crate::engine) fn in_batches_of(self, batch: usize) -> Self {
         Self { batch, ..self }
+    }
+
+    /// As many batches a transaction as half a second holds.
+    pub(in crate::engine) fn adapting(self) -> Self {
+        Self { adapts: true, ..self }
     }
 
     /// Takes a snapshot of the backup as it is now, which is read from here on.
@@ -161,7 +169,8 @@ impl<D: Database> Lab<D> {
             lifetime: Duration::hours(1),
             now: Local::now(),
         };
-        Draft::new(mount, writer, options)
+        let draft = Draft::new(mount, writer, options);
+        if self.adapts { draft.adapting() } else { draft }
     }
 
     /// A plan that brings back all that is missing in these tables.

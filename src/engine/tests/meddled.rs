@@ -14,7 +14,7 @@ use crate::model::receipt::Receipt;
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::plan::file::PlanFile;
 use crate::progress::Silent;
-use crate::target::{Target, Written};
+use crate::target::{Target, Wrote};
 
 /// What happens around a call of the target.
 type Meddle = dyn Fn(Call) + Send + Sync;
@@ -63,12 +63,13 @@ impl Target for Meddled {
     async fn write(
         &mut self,
         plan: &TablePlan,
+        columns: &[Column],
         before: Option<&RecordBatch>,
         after: Option<&RecordBatch>,
         rows: &[usize],
-    ) -> Result<Vec<Written>> {
+    ) -> Result<Wrote> {
         (self.meddle)(Call::BeforeWrite);
-        let written = self.inner.write(plan, before, after, rows).await;
+        let written = self.inner.write(plan, columns, before, after, rows).await;
         (self.meddle)(Call::AfterWrite);
         written
     }

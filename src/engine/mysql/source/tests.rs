@@ -9,6 +9,7 @@ use crate::engine::mysql::address::Address;
 use crate::engine::mysql::catalogue::Table;
 use crate::engine::mysql::dense::Dense;
 use crate::engine::mysql::open::source;
+use crate::engine::mysql::pool::Pool;
 use crate::engine::mysql::query::Pages;
 use crate::engine::mysql::session::{Purpose, Session};
 use crate::model::filter::{Comparison, Filter};
@@ -422,9 +423,10 @@ async fn a_scan_that_is_dropped_at_any_moment_leaves_its_connection_whole() {
     source.release().await.unwrap();
 }
 
-#[tokio::test]
-async fn g1_every_connection_sees_one_state() {
-    let database = Database::with(
+/// Reads two rows that always move together over several connections while a client moves them
+/// all the time.
+async fn one_state(database: Database) {
+    database.sql(
         "create table t(id int primary key, v int);
          insert into t select seq, 0 from seq_1_to_20000;",
     );
@@ -458,6 +460,72 @@ async fn g1_every_connection_sees_one_state() {
 }
 
 #[tokio::test]
+async fn g1_every_connection_sees_one_state() {
+    one_state(Database::with("")).await;
+}
+
+/// How many connections read a database at once, of three.
+async fn readers(url: &str) -> usize {
+    let address = Address::parse(url, Which::Live).unwrap();
+    let pool = Pool::open(address, 3).await.unwrap();
+    pool.release().await.unwrap();
+    pool.size()
+}
+
+#[tokio::test]
+async fn g1_every_connection_sees_one_state_without_a_binary_log() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[
+        "--innodb-buffer-pool-size=32M",
+        "--skip-log-bin",
+        "--transaction-isolation=READ-COMMITTED",
+    ])));
+    let database = server.database();
+    let [one, many] = [1, 3];
+    assert_eq!(readers(&database.url()).await, many);
+    // Who is not told reads with one connection.
+    let name = &database.name;
+    server.sql(&format!("create user {name}@'%'; grant select on {name}.* to {name}@'%'"));
+    assert_eq!(readers(&database.url_as(name)).await, one);
+    // Others that ended after an open transaction began may be seen or not: no number tells.
+    database.sql("create table w(id int primary key, v int); insert into w values (1, 1), (2, 2)");
+    let address = Address::parse(&database.url(), Which::Live).unwrap();
+    let (mut application, _) = Session::open(&address, Purpose::Write).await.unwrap();
+    application.run("start transaction").await.unwrap();
+    application.run("update w set v = 2 where id = 1").await.unwrap();
+    database.sql("update w set v = 3 where id = 2");
+    assert_eq!(readers(&database.url()).await, one);
+    application.run("commit").await.unwrap();
+    assert_eq!(readers(&database.url()).await, many);
+    application.close().await.unwrap();
+    one_state(database).await;
+}
+
+#[tokio::test]
+async fn g1_a_server_s_own_isolation_does_not_count() {
+    let server: &'static Server = Box::leak(Box::new(Server::start(&[
+        "--innodb-buffer-pool-size=32M",
+        "--transaction-isolation=READ-COMMITTED",
+    ])));
+    let database = server.database();
+    database.sql("create table t(id int primary key); insert into t values (1)");
+    let address = Address::parse(&database.url(), Which::Live).unwrap();
+    let pool = Pool::open(address, 3).await.unwrap();
+    assert_eq!(pool.size(), 3);
+    database.sql("insert into t values (2)");
+    let mut all = Vec::new();
+    for _ in 0..3 {
+        all.push(pool.reader().await.unwrap());
+    }
+    for reader in &mut all {
+        let sql = "select cast(count(*) as char) from t";
+        let counted = reader.session().unwrap().strings(sql, &[]).await.unwrap();
+        assert_eq!(counted, [[Some("1".to_owned())]]);
+    }
+    drop(all);
+    pool.release().await.unwrap();
+}
+
+#[tokio::test]
 async fn w2_a_wrong_password_is_said_and_not_shown() {
     let database = Database::with("");
     let url = database.url_as("secretive:hunter3");
@@ -488,12 +556,8 @@ async fn what_can_t_be_reached_says_so() {
 #[tokio::test]
 async fn reading_is_kept_read_only_by_the_server() {
     let database = Database::with("create table t(a int primary key)");
-    let pool = crate::engine::mysql::pool::Pool::open(
-        crate::engine::mysql::address::Address::parse(&database.url(), Which::Live).unwrap(),
-        2,
-    )
-    .await
-    .unwrap();
+    let address = Address::parse(&database.url(), Which::Live).unwrap();
+    let pool = Pool::open(address, 2).await.unwrap();
     assert_eq!(pool.size(), 2);
     let mut reader = pool.reader().await.unwrap();
     let e = reader.session().unwrap().execute("insert into t values (1)", &[]).await.unwrap_err();

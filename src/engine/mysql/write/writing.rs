@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 
-use crate::engine::mysql::catalogue::{Child, Table, TableColumn, children};
+use crate::engine::mysql::catalogue::{Child, Table, TableColumn, children, indexed};
 use crate::engine::mysql::fetch::word;
 use crate::engine::mysql::rows::tuple;
 use crate::engine::mysql::session::{Session, Stop};
@@ -69,16 +69,27 @@ impl<'a> Writing<'a> {
                 Error::failed(format!("the plan writes no column of {}", plan.table)).into()
             );
         }
-        let mut hanging = Vec::new();
-        if plan.op != Op::Insert {
-            hanging = children(session, &table.name).await?;
-            hanging.retain(|child| {
-                let written = |name: &String| {
-                    write.values.iter().any(|(_, c)| c.name.eq_ignore_ascii_case(name))
+        let hanging = match plan.op {
+            Op::Insert => Vec::new(),
+            Op::Delete => children(session, &table.name).await?,
+            Op::Update => {
+                // What is generated may move with what is written.
+                let moves = |name: &String| {
+                    let generated = table.columns.iter().filter(|c| c.generated);
+                    let written = write.values.iter().map(|(_, c)| *c);
+                    written.chain(generated).any(|c| c.name.eq_ignore_ascii_case(name))
                 };
-                plan.op == Op::Delete || child.parent_columns.iter().any(written)
-            });
-        }
+                // Only columns with an index are referred to (MySQL Reference Manual, "FOREIGN KEY
+                // Constraints"): most often nobody need be asked who does.
+                let indexed = indexed(session, &table.name).await?;
+                let mut found = match indexed.iter().any(moves) {
+                    true => children(session, &table.name).await?,
+                    false => Vec::new(),
+                };
+                found.retain(|child| child.parent_columns.iter().any(moves));
+                found
+            }
+        };
         let key = write.key.iter().map(|(_, column)| *column).collect();
         Ok(Self {
             session,

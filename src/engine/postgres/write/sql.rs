@@ -19,12 +19,12 @@ use crate::model::table::Column;
 pub(super) const TAKE_BACK: &str = "rollback to savepoint restorekit; release savepoint restorekit";
 
 /// The columns of arrays side by side, as the relation `x`: `x.v1` is the first array's
-/// element, `x.n` its place from 1.
+/// element, `x.n` its place from 1. What an inner SELECT gives is not known to the planner, which
+/// sees some thousand keys and would rather read a table of a million rows than look them up.
 fn arrays(elements: &[Element]) -> String {
-    let unnested = elements
-        .iter()
-        .zip(1..)
-        .map(|(element, at)| format!("pg_catalog.unnest(${at}::pg_catalog.{}[])", element.name()));
+    let unnested = elements.iter().zip(1..).map(|(element, at)| {
+        format!("pg_catalog.unnest((select ${at}::pg_catalog.{}[]))", element.name())
+    });
     let names = (1..=elements.len()).map(|at| format!("v{at}"));
     format!(
         "rows from ({}) with ordinality as x({}, n)",
@@ -178,8 +178,8 @@ impl<'a> Write<'a> {
 
     /// The statement over rows whose values, then keys, then guards come in arrays of these
     /// elements; an insert has values only. An update and a delete return the places of the
-    /// rows that they found.
-    pub(super) fn statement(&self, elements: &[Element]) -> String {
+    /// rows that they found, an update these columns of them too, as it has stored them.
+    pub(super) fn statement(&self, elements: &[Element], stored: &[&TableColumn]) -> String {
         let (quoted, from) = (&self.table.quoted, arrays(elements));
         if self.op == Op::Insert {
             let names: Vec<String> = self.values.iter().map(|(_, c)| quote(&c.name)).collect();
@@ -202,8 +202,9 @@ impl<'a> Write<'a> {
                 let sets =
                     sets.map(|(at, (_, c))| format!("{} = {}", quote(&c.name), value(c, at)));
                 let sets: Vec<String> = sets.collect();
+                let cells: String = stored.iter().map(|c| format!(", {}", c.cell("t"))).collect();
                 format!(
-                    "update {only} as t set {} from {from} where {found} returning x.n",
+                    "update {only} as t set {} from {from} where {found} returning x.n{cells}",
                     sets.join(", ")
                 )
             }

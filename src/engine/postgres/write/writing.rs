@@ -2,20 +2,24 @@
 
 use std::collections::HashSet;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 
 use crate::engine::postgres::catalogue::{Table, TableColumn};
 use crate::engine::postgres::session::{Session, Stop, raw};
+use crate::engine::postgres::types::Form;
 use crate::engine::postgres::write::array::{Array, Element};
 use crate::engine::postgres::write::children::{Child, children};
 use crate::engine::postgres::write::refusal::{Refusals, Refused, refused};
 use crate::engine::postgres::write::sequence::Sequence;
 use crate::engine::postgres::write::sql::{Place, TAKE_BACK, Write, referenced};
+use crate::engine::wire::Rows;
 use crate::error::Error;
 use crate::model::conflict::Reason;
 use crate::model::plan::{Op, TablePlan};
+use crate::model::table::Column;
 use crate::model::value::{Cells, ValueRef};
-use crate::target::Written;
+use crate::target::{Written, Wrote};
 
 /// How often refused rows are tried again while others go through.
 const PASSES: usize = 16;
@@ -34,7 +38,47 @@ pub(super) struct Writing<'a> {
     /// References that a deleted or changed row must not have.
     children: Vec<Child>,
     refusals: Refusals<'a>,
+    stored: Option<Stored<'a>>,
 }
+
+/// The rows that an update returns as it has stored them.
+///
+/// What RETURNING tells is computed from the row that goes into the table, behind every cast to
+/// the columns' types, behind defaults, generated columns and triggers BEFORE (PostgreSQL,
+/// `ExecUpdate`). Only what fires after it may change the row once more, so it stands for a
+/// reading where nothing does ([`UNTOUCHED`]).
+struct Stored<'a> {
+    columns: Vec<&'a TableColumn>,
+    rows: Rows<Form>,
+    /// For each row to be written: its place among `rows`.
+    found: Vec<Option<u32>>,
+}
+
+impl<'a> Stored<'a> {
+    /// For so many rows of these columns of the table.
+    fn new(table: &'a Table, columns: &[Column], rows: usize) -> Result<Self, Error> {
+        let here = columns.iter().map(|column| table.require(&column.name));
+        let here = here.collect::<Result<Vec<_>, _>>()?;
+        let forms = here.iter().map(|column| column.form).collect();
+        Ok(Self { columns: here, rows: Rows::new(columns, forms, rows), found: vec![None; rows] })
+    }
+
+    /// The rows that were written, in their order.
+    fn finish(mut self, outcome: &[Written]) -> Result<RecordBatch, Error> {
+        let done = self.found.iter().zip(outcome).filter(|(_, went)| **went == Written::Done);
+        let places = done.map(|(found, _)| found.ok_or_else(|| lacking("of a row it wrote")));
+        let places = places.collect::<Result<Vec<u32>, _>>()?;
+        Ok(take_record_batch(&self.rows.take()?, &UInt32Array::from(places))?)
+    }
+}
+
+/// `true` where a table has neither triggers nor rules of its own. Asked once rows of it are
+/// written: until the transaction ends nobody adds any (CREATE TRIGGER and ENABLE TRIGGER wait
+/// for its ROW EXCLUSIVE lock: PostgreSQL documentation, 13.3.1).
+const UNTOUCHED: &str = "select (not exists (select from pg_catalog.pg_trigger t \
+        where t.tgrelid operator(pg_catalog.=) $1::pg_catalog.oid and not t.tgisinternal) \
+      and not exists (select from pg_catalog.pg_rewrite r \
+        where r.ev_class operator(pg_catalog.=) $1::pg_catalog.oid))::pg_catalog.text";
 
 /// What a statement did to a row.
 enum Went {
@@ -60,8 +104,14 @@ impl<'a> Writing<'a> {
             let moved = |name: &String| write.values.iter().any(|(_, c)| c.name == *name);
             // A row that moves to another partition is deleted in its own.
             let moves = partitioned_by.iter().any(moved);
+            // What is generated may move with what is written.
+            let generated = |name: &String| {
+                table.columns.iter().any(|column| column.generated && column.name == *name)
+            };
             hanging.retain(|child| {
-                plan.op == Op::Delete || moves || child.pairs.iter().any(|p| moved(&p.parent))
+                let mut parents = child.pairs.iter().map(|pair| &pair.parent);
+                let goes = plan.op == Op::Delete || moves;
+                goes || parents.any(|name| moved(name) || generated(name))
             });
         }
         let key = write.key.iter().map(|(_, column)| *column).collect();
@@ -74,13 +124,36 @@ impl<'a> Writing<'a> {
             children: hanging,
             refusals: Refusals { plan, table, key },
             write,
+            stored: None,
         })
+    }
+
+    /// Writes these rows, and tells these columns of them as they are stored where the server
+    /// does without being asked again: an update of a plain table on which nothing fires.
+    pub(super) async fn told(&mut self, rows: &[usize], columns: &[Column]) -> Result<Wrote, Stop> {
+        // A partition may have triggers of its own.
+        let plain = self.table.kind == 'r' && self.plan.schema.triggers.is_empty();
+        if plain && self.plan.op == Op::Update {
+            self.stored = Some(Stored::new(self.table, columns, rows.len())?);
+        }
+        let outcome = self.rows(rows).await?;
+        let stored = match self.stored.take() {
+            Some(stored) if self.untouched().await? => Some(stored.finish(&outcome)?),
+            _ => None,
+        };
+        Ok(Wrote { rows: outcome, stored })
+    }
+
+    /// Nothing of the database's own changes a row of the table besides.
+    async fn untouched(&mut self) -> Result<bool, Stop> {
+        let told = self.session.strings_again(UNTOUCHED, &[&self.table.oid]).await?;
+        Ok(told.into_iter().flatten().flatten().next().as_deref() == Some("true"))
     }
 
     /// Writes these rows. Rows that a unique index or a reference refused are tried again,
     /// backwards, while others go through: a chain of moves or a parent in the same table
     /// frees its way. A tree is taken down from its leaves, however deep.
-    pub(super) async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
+    async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
         let mut outcome = vec![Written::Done; rows.len()];
         let mut order: Vec<usize> = (0..rows.len()).collect();
         if self.plan.op == Op::Delete {
@@ -198,11 +271,12 @@ impl<'a> Writing<'a> {
         some: &[usize],
         arrays: Vec<Array>,
     ) -> Result<Option<Vec<Went>>, Stop> {
-        let sql = self.write.statement(&elements(&arrays));
+        let stored = self.stored.as_ref().map_or(&[][..], |stored| &stored.columns);
+        let sql = self.write.statement(&elements(&arrays), stored);
         self.session.run("savepoint restorekit").await?;
         let found = match self.plan.op {
             Op::Insert => self.session.execute(&sql, arrays).await.map(Found::Rows),
-            _ => match places(self.session, &sql, arrays, 0).await {
+            _ => match self.found(&sql, arrays, some).await {
                 Ok(places) => Ok(Found::Places(places)),
                 Err(Stop::Server(e)) => Err(e),
                 Err(ours) => return Err(ours),
@@ -239,6 +313,31 @@ impl<'a> Writing<'a> {
         }
         self.session.run("release savepoint restorekit").await?;
         Ok(Some(some.iter().map(|_| Went::Through).collect()))
+    }
+
+    /// The places among `some` of the rows that a statement found; what it tells of them is kept.
+    async fn found(
+        &mut self,
+        sql: &str,
+        arrays: Vec<Array>,
+        some: &[usize],
+    ) -> Result<Vec<usize>, Stop> {
+        let Some(stored) = &mut self.stored else {
+            return places(self.session, sql, arrays, 0).await;
+        };
+        let mut found = Vec::with_capacity(some.len());
+        self.session
+            .query(sql, arrays, |row| {
+                let place = place(raw(row, 0))?;
+                if let Some(i) = some.get(place) {
+                    stored.found[*i] = Some(stored.rows.len() as u32);
+                }
+                stored.rows.push(|at| raw(row, 1 + at))?;
+                found.push(place);
+                Ok(())
+            })
+            .await?;
+        Ok(found)
     }
 
     async fn explained(

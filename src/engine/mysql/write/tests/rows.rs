@@ -60,6 +60,29 @@ async fn c4_a_trigger_that_rewrites_the_row_stops_it() {
 }
 
 #[tokio::test]
+async fn c1_what_is_referred_to_is_not_moved() {
+    // Through an index that is not unique, and by a column that is generated.
+    let lab = Lab::new(
+        "create table t(id int primary key, v int, w int, key (v));
+         create table g(id int primary key, v int, g int as (v * 2) stored, key (g));
+         create table c(v int, g int, foreign key (v) references t(v) on update cascade,
+            foreign key (g) references g(g));
+         insert into t values (1, 1, 1), (2, 2, 2); insert into g(id, v) values (1, 1), (2, 2);",
+        "update t set v = v + 10, w = 0; update g set v = v + 10;
+         insert into c values (12, null), (null, 24);",
+    );
+    for (table, id) in [("t", "aaaaaa"), ("g", "bbbbbb")] {
+        let plan = lab.patch(id, table, &[("v", "v")], None).await.unwrap();
+        let receipt = lab.apply(&plan).await.unwrap();
+        assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::ForeignKey)], "{table}");
+    }
+    let plan = lab.patch("cccccc", "t", &[("w", "w")], None).await.unwrap();
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [2, 2, 0, 0]);
+    assert_eq!(lab.live.sql("select * from c"), "12\tNULL\nNULL\t24\n");
+    assert_eq!(lab.live.sql("select * from t"), "1\t1\t1\n2\t12\t2\n");
+}
+
+#[tokio::test]
 async fn c3_a_trigger_that_signals_refuses_its_row_alone() {
     let lab = Lab::new(
         "create table t(id int primary key, v int); insert into t select seq, 1 from seq_1_to_200;",

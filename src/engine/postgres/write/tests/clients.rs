@@ -94,8 +94,8 @@ fn overwritten(database: &Database) -> u64 {
     counted.trim().parse().unwrap()
 }
 
-#[tokio::test]
-async fn no_write_of_the_application_is_overwritten() {
+/// Applies a plan, a batch a transaction or several, while the application writes all the time.
+async fn history(adapts: bool) {
     let lab = Lab::new(
         "create table t(id int primary key, v int);
          create table audit(n bigint generated always as identity, id int, was int, v int, who text);
@@ -108,6 +108,7 @@ async fn no_write_of_the_application_is_overwritten() {
          create trigger tr after update on t for each row execute function f();",
     )
     .in_batches_of(100);
+    let lab = if adapts { lab.adapting() } else { lab };
     let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
     let (stop, stamp) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(1_000_000)));
     let writers: Vec<_> = (0..2u64)
@@ -149,6 +150,16 @@ async fn no_write_of_the_application_is_overwritten() {
     );
     held.close().await.unwrap();
     assert_eq!(overwritten(&lab.live), 1);
+}
+
+#[tokio::test]
+async fn no_write_of_the_application_is_overwritten() {
+    history(false).await;
+}
+
+#[tokio::test]
+async fn no_write_of_the_application_is_overwritten_by_batches_that_go_as_one() {
+    history(true).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,14 @@
 //! Single rows that the server refuses, and what the engine would do besides.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::lab::{Lab, counts, reasons};
+use crate::engine::tests::meddled::Call;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
+use crate::model::receipt::Receipt;
+use crate::plan::file::PlanFile;
 
 #[tokio::test]
 async fn c4_a_trigger_that_rewrites_the_row_stops_it() {
@@ -18,6 +24,89 @@ async fn c4_a_trigger_that_rewrites_the_row_stops_it() {
     let receipt = lab.apply(&plan).await.unwrap();
     assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::NotExact)]);
     assert_eq!(lab.live.sql("select * from t order by id"), "1\t1\t1\n2\t0\t2\n");
+}
+
+/// How often rows are read while this plan is applied, and what came of it.
+async fn readings(lab: &Lab, plan: &PlanFile) -> (usize, Receipt) {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&reads);
+    let receipt = lab.meddled(plan, lab.options(), false, move |call| {
+        seen.fetch_add(usize::from(call == Call::Read), Ordering::Relaxed);
+    });
+    let receipt = receipt.await.unwrap();
+    (reads.load(Ordering::Relaxed), receipt)
+}
+
+#[tokio::test]
+async fn c4_rows_are_read_again_unless_the_update_itself_tells_what_it_stored() {
+    for (table, fires, id, again) in [
+        ("create table t(id int primary key, v int, c char(5), n numeric(9,2));", "", "aaaaaa", 0),
+        (
+            "create table t(id int primary key, v int, c char(5), n numeric(9,2));",
+            "create trigger tr after update on t for each row execute function f();",
+            "bbbbbb",
+            4,
+        ),
+        (
+            "create table t(id int primary key, v int, c char(5), n numeric(9,2)) partition by range (id);
+             create table t_1 partition of t for values from (0) to (500);",
+            "create trigger tr after update on t_1 for each row execute function f();",
+            "cccccc",
+            4,
+        ),
+    ] {
+        let lab = Lab::new(
+            &format!("{table} insert into t select g, g, 'c' || g, g / 4.0 from generate_series(1, 400) g;"),
+            &format!(
+                "update t set v = -1, c = 'x', n = 0;
+                 create function f() returns trigger language plpgsql as $$begin return null; end$$; {fires}"
+            ),
+        )
+        .in_batches_of(100);
+        let plan =
+            lab.patch(id, "t", &[("v", "v"), ("c", "c"), ("n", "n")], None).await.unwrap();
+        // Under the lock in each batch, and at the end all at once.
+        let (reads, receipt) = readings(&lab, &plan).await;
+        assert_eq!((reads, counts(&receipt)), (5 + again, [400, 400, 0, 0]), "{fires}");
+        assert!(receipt.verified);
+        assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
+    }
+}
+
+#[tokio::test]
+async fn c4_a_trigger_that_comes_while_rows_are_written_is_noticed() {
+    let lab = Lab::new(
+        "create table t(id int primary key, v int); insert into t values (1, 1), (2, 2);",
+        "update t set v = 0;
+         create function f() returns trigger language plpgsql as
+            $$begin update t set v = 9 where id = new.id and id = 2 and v <> 9; return null; end$$;",
+    );
+    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
+    let live = lab.live.clone();
+    let receipt = lab.meddled(&plan, lab.options(), false, move |call| {
+        if call == Call::BeforeWrite
+            && live.sql("select count(*) from pg_trigger where tgname = 'tr'") == "0\n"
+        {
+            live.sql("create trigger tr after update on t for each row execute function f()");
+        }
+    });
+    let receipt = receipt.await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::NotExact)]);
+    assert_eq!(lab.live.sql("select * from t order by id"), "1\t1\n2\t0\n");
+}
+
+#[tokio::test]
+async fn c1_what_is_referred_to_by_a_generated_column_is_not_moved() {
+    let lab = Lab::new(
+        "create table t(id int primary key, v int, g int generated always as (v * 2) stored unique);
+         create table c(g int references t(g) on update cascade);
+         insert into t(id, v) values (1, 1), (2, 2);",
+        "update t set v = v + 10; insert into c values (22);",
+    );
+    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":1}"#.to_owned(), Reason::ForeignKey)]);
+    assert_eq!(lab.live.sql("select * from c"), "22\n");
 }
 
 /// A trigger before each write of `t` with this body.

@@ -16,6 +16,7 @@ pub mod apply;
 pub mod backup;
 pub mod cli;
 pub mod diff;
+mod durable;
 pub mod engine;
 pub mod error;
 pub mod fit;

@@ -61,7 +61,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["fit"],
     &["source", "target"],
-    &["model", "progress"],
+    &["durable", "model", "progress"],
     &["error"],
 ];
 

@@ -49,7 +49,7 @@ pub(super) struct Job {
 
 /// How it went.
 pub(super) enum Outcome {
-    /// The files are whole and durable.
+    /// The files are whole, and on their way to the disk.
     Written {
         /// The rows.
         rows: u64,

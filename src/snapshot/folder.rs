@@ -3,28 +3,33 @@
 //!
 //! ```text
 //! create   .<name>.partial-<ulid>/   0700, exclusively, then locked
-//! fill     parquet/.., json/..       0600, exclusively, each synced
-//! publish  restorekit.json, synced -> folders synced -> rename to <name> -> parent synced
+//! fill     parquet/.., json/..       0600, exclusively; they go to the disk meanwhile
+//! publish  restorekit.json -> all files and folders synced -> rename to <name> -> parent synced
 //! ```
 //!
 //! Whatever stops it leaves a hidden folder without a lock, which no listing shows and the
 //! next run removes. A running snapshot's folder is locked (`flock`), so it stays.
 
+use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use sha2::{Digest, Sha256};
 use ulid::Ulid;
 
 use crate::backup::manifest::{MANIFEST, Manifest};
+use crate::durable::{Syncing, WriteBehind, sync_folder};
 use crate::error::{Error, Result};
 use crate::model::value::hex;
 use crate::snapshot::name::SnapshotName;
-use crate::snapshot::prune::sync_folder;
 
 /// How many snapshots of one name may be taken within a second.
 const MOST_OF_A_SECOND: u32 = 1000;
+
+/// So many finished files may be on their way to the disk.
+const ON_THEIR_WAY: usize = 8;
 
 /// A snapshot's folder before it is one. Dropping it removes it.
 #[derive(Debug)]
@@ -33,6 +38,7 @@ pub(super) struct Draft {
     hidden: PathBuf,
     name: SnapshotName,
     faults: Faults,
+    syncs: Syncs,
     published: bool,
     _lock: File,
 }
@@ -54,7 +60,8 @@ impl Draft {
                 Err(TryLockError::WouldBlock) => false,
             };
             if held {
-                return Ok(Self { out, hidden, name, faults, published: false, _lock: lock });
+                let (syncs, published) = (Syncs::default(), false);
+                return Ok(Self { out, hidden, name, faults, syncs, published, _lock: lock });
             }
         }
     }
@@ -71,10 +78,12 @@ impl Draft {
         }
         self.faults.step().map_err(failed)?;
         let file = private_file(&full).map_err(failed)?;
+        let sink = Sink { file: WriteBehind::new(file), faults: self.faults.clone() };
         Ok(DigestFile {
-            sink: BufWriter::with_capacity(1 << 18, Sink { file, faults: self.faults.clone() }),
+            sink: BufWriter::with_capacity(1 << 18, sink),
             digest: Sha256::new(),
             bytes: 0,
+            syncs: self.syncs.clone(),
         })
     }
 
@@ -97,10 +106,13 @@ impl Draft {
         for entry in fs::read_dir(&self.hidden).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             if entry.file_type().map_err(failed)?.is_dir() {
-                self.faults.step().and_then(|()| sync_folder(&entry.path())).map_err(failed)?;
+                self.faults.step().map_err(failed)?;
+                self.syncs.add(Syncing::folder(&entry.path())).map_err(failed)?;
             }
         }
-        self.faults.step().and_then(|()| sync_folder(&self.hidden)).map_err(failed)?;
+        self.faults.step().map_err(failed)?;
+        self.syncs.add(Syncing::folder(&self.hidden)).map_err(failed)?;
+        self.syncs.wait().map_err(failed)?;
         for number in 1..=MOST_OF_A_SECOND {
             let path = self.out.join(self.name.clone().numbered(number).to_string());
             if fs::symlink_metadata(&path).is_ok() {
@@ -172,21 +184,47 @@ fn leftover(name: &str) -> Option<Leftover> {
     }
 }
 
+/// What is on its way to the disk.
+#[derive(Clone, Debug, Default)]
+struct Syncs(Arc<Mutex<VecDeque<Syncing>>>);
+
+impl Syncs {
+    fn add(&self, syncing: Syncing) -> io::Result<()> {
+        let first = {
+            let mut all = self.all()?;
+            all.push_back(syncing);
+            if all.len() > ON_THEIR_WAY { all.pop_front() } else { None }
+        };
+        first.map_or(Ok(()), Syncing::wait)
+    }
+
+    /// Waits until all of it is durable.
+    fn wait(&self) -> io::Result<()> {
+        let all = std::mem::take(&mut *self.all()?);
+        all.into_iter().try_for_each(Syncing::wait)
+    }
+
+    fn all(&self) -> io::Result<MutexGuard<'_, VecDeque<Syncing>>> {
+        self.0.lock().map_err(|_| io::Error::other("another file failed"))
+    }
+}
+
 /// A new file whose SHA-256 is computed while it is written.
 #[derive(Debug)]
 pub(super) struct DigestFile {
     sink: BufWriter<Sink>,
     digest: Sha256,
     bytes: u64,
+    syncs: Syncs,
 }
 
 impl DigestFile {
-    /// Makes the file durable; its size and digest in hexadecimal.
-    pub(super) fn finish(mut self) -> io::Result<(u64, String)> {
-        self.sink.flush()?;
-        let sink = self.sink.get_ref();
+    /// Writes all of it, to be durable when the snapshot is published; its size and digest in
+    /// hexadecimal.
+    pub(super) fn finish(self) -> io::Result<(u64, String)> {
+        let sink = self.sink.into_inner().map_err(io::IntoInnerError::into_error)?;
         sink.faults.step()?;
-        sink.file.sync_all()?;
+        self.syncs.add(sink.file.finish())?;
         Ok((self.bytes, hex(&self.digest.finalize())))
     }
 }
@@ -206,18 +244,20 @@ impl Write for DigestFile {
 
 #[derive(Debug)]
 struct Sink {
-    file: File,
+    file: WriteBehind,
     faults: Faults,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.faults.step()?;
-        self.file.write(bytes)
+        let written = self.file.file().write(bytes)?;
+        self.file.stored(written)?;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.file().flush()
     }
 }
 

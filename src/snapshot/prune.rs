@@ -10,7 +10,7 @@
 //! a series stays whatever the policy says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -20,6 +20,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use crate::backup::manifest::MANIFEST;
+use crate::durable::sync_folder;
 use crate::error::{Error, Result};
 use crate::snapshot::list::{SnapshotInfo, file_path, look, read_manifest};
 
@@ -259,12 +260,6 @@ fn foreign(folder: &Path) -> Result<Option<String>> {
         }
     }
     Ok(None)
-}
-
-/// Makes a folder's entries durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

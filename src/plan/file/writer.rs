@@ -1,16 +1,16 @@
 //! Writes a new plan file while its rows are still being found: one thread encodes and
 //! hashes the images, sqlx's own thread stores them.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sqlx::sqlite::{SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::durable::{Syncing, WriteBehind};
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
 use crate::model::plan::{Batch, PlanHeader};
@@ -41,9 +41,6 @@ const SCHEMA: &str = "
 
 /// Batches that may wait for the encoder and for SQLite each: memory stays bounded.
 const QUEUE: usize = 1;
-
-/// So many bytes are sent to the disk at once.
-const AT_ONCE: usize = 16 << 20;
 
 /// A plan file under construction. Dropped before [`PlanWriter::finish`], it removes its
 /// file; killed, it leaves one that [`PlanFile::open`] refuses.
@@ -83,50 +80,8 @@ impl Encoded {
 struct Stored {
     connection: SqliteConnection,
     last: Hash,
-    disk: Disk,
-}
-
-/// The file of a large plan goes to the disk while its rows are still being found, so that
-/// little is left when it is made durable.
-#[derive(Debug)]
-struct Disk {
     /// Closed after the connection, whose locks on the file would go with it.
-    file: Arc<File>,
-    /// Bytes that were stored since the disk was last told.
-    waiting: usize,
-    syncing: Option<JoinHandle<std::io::Result<()>>>,
-}
-
-impl Disk {
-    /// So many bytes were stored.
-    async fn stored(&mut self, bytes: usize) -> std::io::Result<()> {
-        self.waiting += bytes;
-        if self.waiting < AT_ONCE {
-            return Ok(());
-        }
-        // The system tells a failure only once.
-        if let Some(done) = self.syncing.take_if(|syncing| syncing.is_finished()) {
-            done.await??;
-        }
-        if self.syncing.is_none() {
-            self.waiting = 0;
-            let file = Arc::clone(&self.file);
-            self.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
-        }
-        Ok(())
-    }
-
-    /// Makes file and folder durable.
-    async fn sync(self, path: &Path) -> std::io::Result<()> {
-        if let Some(syncing) = self.syncing {
-            syncing.await??;
-        }
-        self.file.sync_all()?;
-        match path.parent().filter(|f| !f.as_os_str().is_empty()) {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => File::open(".")?.sync_all(),
-        }
-    }
+    file: WriteBehind,
 }
 
 impl PlanWriter {
@@ -165,12 +120,12 @@ impl PlanWriter {
         let encoder = tokio::task::spawn_blocking(move || encode_all(inbox, &encoded));
         let owned = writer.path.clone();
         writer.task = Some(tokio::spawn(async move {
-            let mut disk = Disk { file: Arc::new(file), waiting: 0, syncing: None };
-            store_all(&owned, &mut connection, outbox, &mut disk).await?;
+            let mut file = WriteBehind::new(file);
+            store_all(&owned, &mut connection, outbox, &mut file).await?;
             let last = encoder
                 .await
                 .map_err(|e| Error::failed("the plan's encoder failed").because(e))??;
-            Ok(Stored { connection, last, disk })
+            Ok(Stored { connection, last, file })
         }));
         writer.entries = Some(entries);
         Ok(writer)
@@ -219,7 +174,7 @@ impl PlanWriter {
 
     /// Seals the plan, makes file and folder durable, and opens it.
     pub async fn finish(mut self, header: PlanHeader) -> Result<PlanFile> {
-        let Stored { mut connection, last, disk } = self.stored().await?;
+        let Stored { mut connection, last, file } = self.stored().await?;
         let failed = |e| trouble(&self.path, "could not be written", e);
         let text = json(&header)?;
         sqlx::query("insert into header values (1, ?, ?, ?)")
@@ -231,7 +186,9 @@ impl PlanWriter {
             .map_err(failed)?;
         sqlx::raw_sql("commit").execute(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)?;
-        disk.sync(&self.path).await.map_err(|e| unsynced(&self.path, e))?;
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let syncs = [file.finish(), Syncing::folder(folder)];
+        syncs.into_iter().try_for_each(Syncing::wait).map_err(|e| unsynced(&self.path, e))?;
         let file = PlanFile::open(&self.path).await?;
         self.finished = true;
         Ok(PlanFile { fresh: true, ..file })
@@ -276,7 +233,7 @@ async fn store_all(
     path: &Path,
     connection: &mut SqliteConnection,
     mut outbox: mpsc::Receiver<Encoded>,
-    disk: &mut Disk,
+    file: &mut WriteBehind,
 ) -> Result<()> {
     while let Some(entry) = outbox.recv().await {
         let bytes = entry.size();
@@ -307,7 +264,7 @@ async fn store_all(
             .execute(&mut *connection)
             .await
             .map_err(|e| trouble(path, "could not be written", e))?;
-        disk.stored(bytes).await.map_err(|e| unsynced(path, e))?;
+        file.stored(bytes).map_err(|e| unsynced(path, e))?;
     }
     Ok(())
 }

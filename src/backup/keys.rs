@@ -6,17 +6,21 @@
 //! first, for a timestamp's order is not always that of its text.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
     Date32Type, Decimal128Type, Int64Type, TimestampMicrosecondType, UInt64Type,
 };
 
+use crate::backup::dress::Pair;
 use crate::backup::table::FileTable;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fit::notes::Tally;
 use crate::model::table::{Carrier, Collation, Column};
 use crate::model::value::{Value, ValueRef};
@@ -50,7 +54,7 @@ struct Mark {
 }
 
 /// A cell of a key in its order.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum KeyCell<'a> {
     Null,
     Int(i64),
@@ -122,6 +126,13 @@ impl<'a> KeyColumns<'a> {
         }
     }
 
+    /// The order of a row's key beside another key.
+    fn compare(&self, row: usize, other: &[KeyCell<'_>]) -> Ordering {
+        let orders =
+            other.iter().enumerate().map(|(column, cell)| self.cell(row, column).cmp(cell));
+        orders.fold(Ordering::Equal, Ordering::then)
+    }
+
     fn row(&self, row: usize) -> Vec<KeyCell<'a>> {
         (0..self.0.len()).map(|column| self.cell(row, column)).collect()
     }
@@ -141,6 +152,61 @@ impl<'a> KeyColumns<'a> {
                 .is_none_or(|order| order.is_lt())
         })
     }
+}
+
+/// Keys that are looked for, in order and each once, with the place of each.
+struct Wanted<'a>(Vec<(Vec<KeyCell<'a>>, usize)>);
+
+impl<'a> Wanted<'a> {
+    /// The keys of these rows, without those that have a NULL.
+    fn of(keys: &'a RecordBatch, key: &'a [Column]) -> Self {
+        let columns = KeyColumns::of(keys, key);
+        let rows = (0..keys.num_rows()).map(|row| (columns.row(row), row));
+        let mut wanted: Vec<_> =
+            rows.filter(|(cells, _)| !cells.contains(&KeyCell::Null)).collect();
+        wanted.sort();
+        wanted.dedup_by(|later, first| later.0 == first.0);
+        Self(wanted)
+    }
+
+    /// Finds keys from number `reached` on in rows that are in order, and tells `hit` of each row
+    /// and its key's place. Afterwards `reached` is the first key that rows behind these may have.
+    fn merge(
+        &self,
+        reached: &mut usize,
+        rows: &KeyColumns<'_>,
+        count: usize,
+        hit: &mut impl FnMut(usize, usize),
+    ) {
+        let mut row = 0;
+        while let Some((cells, place)) = self.0.get(*reached) {
+            row = first_from(row, count, |row| rows.compare(row, cells).is_ge());
+            while row < count && rows.compare(row, cells).is_eq() {
+                hit(row, *place);
+                row += 1;
+            }
+            if row == count {
+                return;
+            }
+            *reached += 1;
+        }
+    }
+}
+
+/// The first number from `start` on for which `holds`, which from there on holds for all below
+/// `end`; `end` where there is none. What is near is found soon.
+fn first_from(start: usize, end: usize, holds: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut step) = (start, 1);
+    while low < end && !holds(low + step.min(end - low) - 1) {
+        low += step.min(end - low);
+        step *= 2;
+    }
+    let mut high = end.min(low + step);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    low
 }
 
 /// A float key has no place in the order (and is refused long before).
@@ -177,39 +243,62 @@ impl FileTable {
         Ok(index)
     }
 
+    /// Reads the key's columns, parts of the file side by side.
     fn index(&self, key: &[Column]) -> Result<KeyIndex> {
         let pairs = self.pairs(key)?;
-        let mut index = KeyIndex { ordered: true, marks: Vec::new(), ends: None };
-        let mut first_key = None;
-        let mut last: Option<Vec<KeyCell<'static>>> = None;
         let mut starts = self.group_starts();
         starts.push(self.rows());
-        for group in starts.windows(2) {
-            self.read(&pairs, group[0]..group[1], &mut Tally::default(), |batch, first| {
-                let rows = batch.num_rows();
-                if rows == 0 {
-                    return Ok(true);
+        let groups: Vec<Range<u64>> = starts.windows(2).map(|group| group[0]..group[1]).collect();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<(usize, KeyIndex)>> {
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Relaxed);
+                let Some(group) = groups.get(number) else { return Ok(done) };
+                let index = self.index_of(group.clone(), &pairs, key);
+                // What is in no order, or can't be read, needs no further look.
+                if !index.as_ref().is_ok_and(|index| index.ordered) {
+                    next.store(groups.len(), Relaxed);
                 }
-                let columns = KeyColumns::of(&batch, key);
-                index.marks.push(Mark {
-                    row: first,
-                    first: columns.cell(0, 0).owned(),
-                    group: first == group[0],
-                });
-                index.ordered = index.ordered
-                    && last.as_ref().is_none_or(|last| *last <= columns.row(0))
-                    && columns.ascending(rows);
-                let owned = |row| columns.row(row).into_iter().map(KeyCell::owned).collect();
-                first_key.get_or_insert_with(|| owned(0));
-                last = Some(owned(rows - 1));
-                Ok(index.ordered)
-            })?;
-            if !index.ordered {
-                index.marks.clear();
-                return Ok(index);
+                done.push((number, index?));
             }
-        }
-        index.ends = first_key.zip(last).map(|(first, last)| [first, last]);
+        };
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let mut done = thread::scope(|scope| {
+            let others: Vec<_> = (1..cores.min(groups.len())).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for other in others {
+                let other = other.join().unwrap_or_else(|_| {
+                    Err(Error::failed("reading the keys of a backup failed unexpectedly"))
+                });
+                done = done.and_then(|mut all| other.map(|more| all.extend(more)).map(|()| all));
+            }
+            done
+        })?;
+        done.sort_by_key(|(number, _)| *number);
+        let parts = done.into_iter().map(|(_, index)| index);
+        Ok(parts.reduce(KeyIndex::before).unwrap_or_else(KeyIndex::of_nothing))
+    }
+
+    /// What the keys of these rows show, which are a part of the file.
+    fn index_of(&self, rows: Range<u64>, pairs: &[Pair], key: &[Column]) -> Result<KeyIndex> {
+        let mut index = KeyIndex::of_nothing();
+        let start = rows.start;
+        self.read(pairs, rows, &mut Tally::default(), |batch, first| {
+            let rows = batch.num_rows();
+            if rows == 0 {
+                return Ok(true);
+            }
+            let columns = KeyColumns::of(&batch, key);
+            let owned = |row| columns.row(row).into_iter().map(KeyCell::owned).collect();
+            let mark =
+                Mark { row: first, first: columns.cell(0, 0).owned(), group: first == start };
+            let ends = Some([owned(0), owned(rows - 1)]);
+            let ordered = columns.ascending(rows);
+            let here = KeyIndex { ordered, marks: vec![mark], ends };
+            index = std::mem::replace(&mut index, KeyIndex::of_nothing()).before(here);
+            Ok(index.ordered)
+        })?;
         Ok(index)
     }
 
@@ -294,22 +383,25 @@ impl FileTable {
         keys: &RecordBatch,
         tally: &mut Tally,
     ) -> Result<Found> {
-        let wanted_keys = KeyColumns::of(keys, key);
-        let mut wanted: HashMap<Vec<KeyCell<'_>>, usize> = HashMap::new();
-        for row in 0..keys.num_rows() {
-            let cells = wanted_keys.row(row);
-            if !cells.contains(&KeyCell::Null) {
-                wanted.entry(cells).or_insert(row);
-            }
-        }
-        let range = self.around(key, &wanted)?;
+        let wanted = Wanted::of(keys, key);
+        let (range, ordered) = self.around(key, &wanted)?;
         let (mut places, mut hits) = (Vec::new(), Vec::new());
+        let mut reached = 0;
         self.read(&self.pairs(key)?, range, &mut Tally::default(), |batch, first| {
-            let found = KeyColumns::of(&batch, key);
+            let rows = KeyColumns::of(&batch, key);
+            let mut hit = |row: usize, place: usize| {
+                places.push(place);
+                hits.push(first + row as u64);
+            };
+            if ordered {
+                wanted.merge(&mut reached, &rows, batch.num_rows(), &mut hit);
+                return Ok(reached < wanted.0.len());
+            }
             for row in 0..batch.num_rows() {
-                if let Some(place) = wanted.get(&found.row(row)) {
-                    places.push(*place);
-                    hits.push(first + row as u64);
+                if let Ok(found) =
+                    wanted.0.binary_search_by(|(cells, _)| rows.compare(row, cells).reverse())
+                {
+                    hit(row, wanted.0[found].1);
                 }
             }
             Ok(true)
@@ -318,39 +410,56 @@ impl FileTable {
         Ok(Found { places, rows })
     }
 
-    /// The rows between the least and the greatest wanted key, where the rows are in order.
-    fn around(
-        &self,
-        key: &[Column],
-        wanted: &HashMap<Vec<KeyCell<'_>>, usize>,
-    ) -> Result<Range<u64>> {
+    /// The rows between the least and the greatest wanted key, and whether they are in order; all
+    /// of them where they are in none.
+    fn around(&self, key: &[Column], wanted: &Wanted<'_>) -> Result<(Range<u64>, bool)> {
         let all = 0..self.rows();
-        let firsts = wanted.keys().filter_map(|cells| cells.first());
-        let (Some(least), Some(most)) = (firsts.clone().min(), firsts.max()) else {
-            return Ok(0..0);
+        let Some(((least, _), (most, _))) = wanted.0.first().zip(wanted.0.last()) else {
+            return Ok((0..0, true));
         };
         if !sortable(key) {
-            return Ok(all);
+            return Ok((all, false));
         }
         let index = self.key_index(key)?;
         if !index.ordered {
-            return Ok(all);
+            return Ok((all, false));
         }
-        let start = index.marks.partition_point(|mark| mark.first < *least).saturating_sub(1);
-        let end = index.marks.partition_point(|mark| mark.first <= *most);
+        let start = index.marks.partition_point(|mark| mark.first < least[0]).saturating_sub(1);
+        let end = index.marks.partition_point(|mark| mark.first <= most[0]);
         let row = |mark: usize| index.marks.get(mark).map_or(all.end, |mark| mark.row);
-        Ok(row(start)..row(end))
+        Ok((row(start)..row(end), true))
     }
 }
 
-fn unordered(table: &FileTable) -> crate::error::Error {
-    crate::error::Error::failed(format!(
+fn unordered(table: &FileTable) -> Error {
+    Error::failed(format!(
         "backup file {} is not in key order, so it has no key ranges",
         table.file().path().display()
     ))
 }
 
 impl KeyIndex {
+    fn of_nothing() -> Self {
+        Self { ordered: true, marks: Vec::new(), ends: None }
+    }
+
+    /// The index of these rows and those that follow them.
+    fn before(mut self, next: Self) -> Self {
+        let in_order = match (&self.ends, &next.ends) {
+            (Some([_, last]), Some([first, _])) => last <= first,
+            _ => true,
+        };
+        if !(self.ordered && next.ordered && in_order) {
+            return Self { ordered: false, ..Self::of_nothing() };
+        }
+        self.marks.extend(next.marks);
+        let ends = match (self.ends, next.ends) {
+            (Some([first, _]), Some([_, last])) => Some([first, last]),
+            (one, other) => one.or(other),
+        };
+        Self { ends, ..self }
+    }
+
     /// Up to `parts - 1` keys that divide the rows evenly, at row group boundaries where
     /// those are near.
     fn splits(&self, rows: u64, parts: usize, carrier: Carrier) -> Vec<Value> {
@@ -377,5 +486,67 @@ impl KeyIndex {
             }
         }
         splits.into_iter().filter_map(|cell| cell.value(carrier)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::fit::carry::carry_rows;
+
+    fn keys(rows: &[(i64, Option<u8>)]) -> RecordBatch {
+        let text = |byte: &Option<u8>| byte.map_or(Value::Null, |b| Value::Text(vec![b'a' + b]));
+        let rows: Vec<Vec<Value>> =
+            rows.iter().map(|(id, byte)| vec![Value::Int(*id), text(byte)]).collect();
+        carry_rows(&columns(), &rows).unwrap()
+    }
+
+    fn columns() -> Vec<Column> {
+        vec![Column::new("id", Carrier::Int), Column::new("name", Carrier::Text)]
+    }
+
+    #[test]
+    fn what_holds_from_some_number_on_is_found() {
+        for end in 0..40 {
+            for start in 0..=end {
+                for first in start..=end {
+                    assert_eq!(first_from(start, end, |number| number >= first), first);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn k4_keys_are_found_in_order_as_they_are_without(
+            rows in vec((0..9_i64, prop::option::of(0..3_u8)), 0..60),
+            wanted in vec((0..9_i64, prop::option::of(0..3_u8)), 0..12),
+            cut in 0..60_usize,
+        ) {
+            let (mut rows, columns) = (rows, columns());
+            rows.sort();
+            let batch = keys(&wanted);
+            let sought = Wanted::of(&batch, &columns);
+            let mut expected = Vec::new();
+            for (row, key) in rows.iter().enumerate() {
+                if let Some(place) = wanted.iter().position(|w| w == key && w.1.is_some()) {
+                    expected.push((row, place));
+                }
+            }
+            // In two batches, between which equal keys may be cut.
+            let cut = cut.min(rows.len());
+            let (mut found, mut reached) = (Vec::new(), 0);
+            for (start, part) in [(0, &rows[..cut]), (cut, &rows[cut..])] {
+                let batch = keys(part);
+                let part_keys = KeyColumns::of(&batch, &columns);
+                prop_assert!(part_keys.ascending(part.len()));
+                let mut hit = |row, place| found.push((start + row, place));
+                sought.merge(&mut reached, &part_keys, part.len(), &mut hit);
+            }
+            prop_assert_eq!(found, expected);
+        }
     }
 }

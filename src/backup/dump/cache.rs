@@ -8,7 +8,7 @@
 //!
 //! KEY is a digest of what tells the dump's files from any others: their paths, devices, inodes,
 //! sizes, and the moments at which content and inode last changed, the latter of which no program can set; and
-//! of restorekit's version, which says how cells are staged. A file that changed in the two seconds before
+//! of restorekit's version and the [`FORMAT`] in which cells are staged. A file that changed in the two seconds before
 //! it was read, or since, is not kept ("racy git", in git's technical notes, tells why). The cells have their own
 //! checksums. Rows are private: folders are 0700 and files 0600, and of a backup that is encrypted
 //! nothing is kept.
@@ -34,6 +34,9 @@ use crate::error::{Error, Result};
 use crate::fit::cell::FileHabits;
 use crate::model::table::Column;
 use crate::model::value::hex;
+
+/// To be raised with each change of how entries or staged cells are written.
+const FORMAT: u32 = 1;
 
 /// The name of an entry's list.
 const ENTRY: &str = "entry";
@@ -105,7 +108,7 @@ impl Key {
     /// The key of a dump as it is now; `None` where its files can't be told apart from others.
     pub(super) fn of(dump: &DumpSpec, files: &[PathBuf]) -> Option<Self> {
         let mut digest = Sha256::new();
-        digest.update(format!("{}\0{:?}\0", env!("CARGO_PKG_VERSION"), dump.kind));
+        digest.update(format!("{}\0{FORMAT}\0{:?}\0", env!("CARGO_PKG_VERSION"), dump.kind));
         let mut changed = SystemTime::UNIX_EPOCH;
         for file in files {
             let seen = Seen::at(file).ok()?;

@@ -33,7 +33,7 @@ use crate::model::table::Carrier;
 use crate::model::value::EXACT;
 
 /// Rows of a batch, unless they are so wide that fewer fill it.
-const BATCH_ROWS: usize = 4096;
+const BATCH_ROWS: usize = 2048;
 
 /// The size that a batch of wide rows aims at.
 const BATCH_BYTES: u64 = 32 << 20;

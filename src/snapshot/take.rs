@@ -25,7 +25,7 @@ use crate::snapshot::place;
 use crate::source::{KeyRange, Scan, Source, Unfit};
 
 /// Batches that are read ahead of the encoding.
-const READ_AHEAD: usize = 8;
+const READ_AHEAD: usize = 16;
 
 /// What to take, and where to.
 #[derive(Clone, Debug)]

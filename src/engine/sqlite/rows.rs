@@ -18,7 +18,7 @@ use crate::model::table::{Carrier, Column, scan_schema};
 use crate::model::value::{ValueRef, exact_cells, fits, push_exact};
 
 /// Rows in a full batch.
-pub(crate) const BATCH_ROWS: usize = 4096;
+pub(crate) const BATCH_ROWS: usize = 2048;
 
 /// A batch with this many bytes of text and blobs is full too.
 const BATCH_BYTES: usize = 8 << 20;

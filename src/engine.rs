@@ -9,4 +9,6 @@ mod spool;
 mod stop;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tls;
+mod url;
 mod wire;

@@ -235,5 +235,5 @@ fn same_table<'a>(
 pub fn no_table(which: Which, tables: &[TableName], name: &str) -> Error {
     let known: Vec<String> = tables.iter().map(TableName::to_string).collect();
     Error::usage(format!("{which} has no table {name}"))
-        .hint(format!("its tables: {}", known.join(", ")))
+        .hint(format!("the tables that are seen there: {}", known.join(", ")))
 }

@@ -25,4 +25,5 @@ mod several;
 mod stores;
 mod story_a;
 mod story_b;
+mod tls;
 mod told;

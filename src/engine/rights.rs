@@ -1,9 +1,18 @@
 //! What rights a user of a server lacks on its tables, as a check-up says it.
 
 use crate::model::check::{Check, Outcome};
+use crate::model::side::Which;
 
 /// What restorekit needs, in the order of [`Table::has`].
 const NEEDED: [&str; 4] = ["select", "insert", "update", "delete"];
+
+/// What to grant to one who lacks a right, for a side.
+pub(super) fn wanted(side: Which) -> &'static str {
+    match side {
+        Which::Live => "grant select, and to write insert, update (delete for undo), on it",
+        Which::Backup => "grant select on it",
+    }
+}
 
 /// A table, and which of the four rights the user has on it.
 pub(super) struct Table {

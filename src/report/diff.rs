@@ -29,7 +29,7 @@ pub fn screen(
     }
     only(out, style, "only live, not compared", &summary.only_live)?;
     only(out, style, "only in the backup, not compared", &summary.only_backup)?;
-    next(out, style, &summary.tables, repeat)
+    next(out, style, summary, repeat)
 }
 
 fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
@@ -247,7 +247,8 @@ fn only(out: &mut dyn Write, style: Style, says: &str, tables: &[String]) -> Res
     Ok(())
 }
 
-fn next(out: &mut dyn Write, style: Style, tables: &[TableDiff], repeat: &str) -> Result<()> {
+fn next(out: &mut dyn Write, style: Style, summary: &DiffSummary, repeat: &str) -> Result<()> {
+    let tables = &summary.tables[..];
     let repeat = if repeat.is_empty() { String::new() } else { format!(" {repeat}") };
     let mut lines = Vec::new();
     let missing: Vec<&TableDiff> = tables.iter().filter(|t| t.missing > 0).collect();
@@ -272,7 +273,8 @@ fn next(out: &mut dyn Write, style: Style, tables: &[TableDiff], repeat: &str) -
         let partial = tables
             .iter()
             .any(|t| t.skipped.is_some() || !t.not_compared.is_empty() || t.unjudged() > 0)
-            || tables.iter().any(|t| t.lossy.iter().any(|lost| lost.rows > 0));
+            || tables.iter().any(|t| t.lossy.iter().any(|lost| lost.rows > 0))
+            || !(summary.only_live.is_empty() && summary.only_backup.is_empty());
         let extra: u64 = tables.iter().map(|t| t.extra).sum();
         let odd: u64 = tables.iter().map(|t| t.ambiguous).sum();
         let text = match (compared, partial, extra + odd) {
@@ -327,14 +329,14 @@ mod tests {
     }
 
     fn shown(tables: Vec<TableDiff>) -> String {
+        told(tables, &["new"], &[])
+    }
+
+    fn told(tables: Vec<TableDiff>, only_live: &[&str], only_backup: &[&str]) -> String {
         let (live, backup) = origins();
-        let summary = DiffSummary {
-            live,
-            backup,
-            tables,
-            only_live: vec!["new".into()],
-            only_backup: vec![],
-        };
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let (only_live, only_backup) = (owned(only_live), owned(only_backup));
+        let summary = DiffSummary { live, backup, tables, only_live, only_backup };
         let mut out = Vec::new();
         screen(&mut out, at(), &summary, &Provenance::default(), "").unwrap();
         String::from_utf8(out).unwrap()
@@ -406,11 +408,14 @@ mod tests {
             same: 5,
             ..TableDiff::default()
         };
-        assert!(shown(vec![same.clone()]).contains("identical"));
+        let all = |table: &TableDiff| told(vec![table.clone()], &[], &[]);
+        assert!(all(&same).contains("identical"));
+        assert!(!told(vec![same.clone()], &["new"], &[]).contains("identical"));
+        assert!(!told(vec![same.clone()], &[], &["gone"]).contains("identical"));
         let mut partial = same.clone();
         partial.not_compared.push(NotCompared { column: "c".into(), why: "ignored".into() });
-        assert!(!shown(vec![partial]).contains("identical"));
+        assert!(!all(&partial).contains("identical"));
         let unkeyed = TableDiff { unkeyable: 1, ..same };
-        assert!(!shown(vec![unkeyed]).contains("identical"));
+        assert!(!all(&unkeyed).contains("identical"));
     }
 }

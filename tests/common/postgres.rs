@@ -79,8 +79,8 @@ impl Server {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let hba = "local all all trust\nhost all secretive 127.0.0.1/32 scram-sha-256\n\
-                   host all all 127.0.0.1/32 trust\n";
+        let hba = "local all all trust\nhost all secretive 127.0.0.0/8 scram-sha-256\n\
+                   host all all 127.0.0.0/8 trust\n";
         std::fs::write(folder.join("data/pg_hba.conf"), hba).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         // A server that is killed is started again, as a supervisor would.

@@ -13,12 +13,25 @@ use std::fmt;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
+use crate::engine::tls::{Names, Trust};
+use crate::engine::url::{Parameters, is_here};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 
 /// The parameters of a URL that mean something.
-const KNOWN: [&str; 8] =
-    ["socket", "ssl-mode", "sslmode", "ssl-ca", "sslca", "ssl-cert", "ssl-key", "sslcert"];
+const KNOWN: [&str; 9] = [
+    "socket", "ssl-mode", "sslmode", "ssl-ca", "sslca", "ssl-cert", "sslcert", "ssl-key", "sslkey",
+];
+
+/// Those of them that are files of certificates, after the authorities'.
+const OWN: [&str; 4] = ["ssl-cert", "sslcert", "ssl-key", "sslkey"];
+
+/// Where it is said whom to trust.
+const NAMES: Names = Names {
+    authority: "ssl-ca",
+    besides: "ssl-ca=FILE in ~/.my.cnf under [client]",
+    offer: "let the server offer TLS: ssl-cert and ssl-key in its option file",
+};
 
 /// A database of a server, and how to enter it.
 #[derive(Clone)]
@@ -26,6 +39,7 @@ pub(crate) struct Address {
     options: MySqlConnectOptions,
     database: String,
     shown: String,
+    trust: Trust,
     /// The side it is read as, or written to.
     pub(crate) side: Which,
 }
@@ -51,48 +65,52 @@ impl Address {
             Some(path) => format!("localhost/{path}"),
             None => rest.to_owned(),
         };
-        let query = rest.split_once('?').map_or("", |(_, query)| query);
-        let names = query.split('&').filter(|part| !part.is_empty());
-        let mut names = names.map(|part| part.split_once('=').map_or(part, |(name, _)| name));
-        if let Some(unknown) = names.clone().find(|name| !KNOWN.contains(name)) {
-            return Err(wrong(&format!("there is no parameter {unknown}")));
-        }
-        let mode_named = names.any(|name| matches!(name, "ssl-mode" | "sslmode"));
+        let parameters = Parameters::of(&rest, &KNOWN).map_err(|why| wrong(&why))?;
+        let mode_named = parameters.get(&["ssl-mode", "sslmode"]).is_some();
         let mut options: MySqlConnectOptions =
             format!("mysql://{rest}").parse().map_err(|_| wrong("a part of it is malformed"))?;
         let database = options.get_database().unwrap_or_default().to_owned();
         if database.is_empty() {
             return Err(wrong("it names no database"));
         }
-        let local = options.get_socket().is_some()
-            || matches!(options.get_host(), "localhost" | "127.0.0.1" | "::1" | "[::1]");
-        if !mode_named {
-            options = options.ssl_mode(match local {
-                true => MySqlSslMode::Disabled,
-                false => MySqlSslMode::VerifyIdentity,
-            });
-        } else if !local
-            && matches!(
-                options.get_ssl_mode(),
-                MySqlSslMode::Disabled | MySqlSslMode::Preferred | MySqlSslMode::Required
-            )
-        {
+        let local = options.get_socket().is_some() || is_here(options.get_host());
+        let verified =
+            matches!(options.get_ssl_mode(), MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity);
+        if !local && mode_named && !verified {
             return Err(wrong("off this host the server is verified").hint(
                 "ssl-mode=verify_identity, with ssl-ca=FILE where the authority is your own",
             ));
         }
+        let mode = match (local, mode_named) {
+            (true, true) => options.get_ssl_mode(),
+            (true, false) => MySqlSslMode::Disabled,
+            (false, _) => MySqlSslMode::VerifyIdentity,
+        };
+        options = options.ssl_mode(mode);
         let place = match options.get_socket() {
             Some(socket) => format!("localhost/{database}?socket={}", socket.display()),
             None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
         };
-        let shown = format!("{scheme}://{}@{place}", options.get_username());
+        let mut shown = format!("{scheme}://{}@{place}", options.get_username());
+        parameters.add_to(
+            &mut shown,
+            &["ssl-mode", "sslmode"],
+            &[&["ssl-ca", "sslca"], &OWN[..]].concat(),
+        );
+        let trust = Trust {
+            side,
+            host: options.get_host().to_owned(),
+            names: NAMES,
+            authority: parameters.file("ssl-ca").or_else(|| parameters.file("sslca")),
+            own: OWN.iter().filter_map(|name| parameters.file(name)).collect(),
+        };
         let options = options
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
             .set_names(false)
             .statement_cache_capacity(64);
-        Ok(Self { options, database, shown, side })
+        Ok(Self { options, database, shown, trust, side })
     }
 
     /// The URL without a password.
@@ -103,6 +121,11 @@ impl Address {
     /// The database's name.
     pub(crate) fn database(&self) -> &str {
         &self.database
+    }
+
+    /// What the server is verified by.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
     }
 
     /// For the driver.
@@ -142,6 +165,12 @@ mod tests {
         assert_eq!(mode("mysql://u@localhost/app"), "Disabled");
         assert_eq!(mode("mariadb://u@localhost/app?socket=/run/m.sock"), "Disabled");
         assert_eq!(mode("mysql://u@localhost/app?ssl-mode=verify_ca"), "VerifyCa");
-        assert_eq!(mode("mysql://u@db1/app?ssl-mode=verify_ca&ssl-ca=/ca.pem"), "VerifyCa");
+        // The driver trusts public authorities besides: whoever has a certificate is not the server.
+        let own = "mysql://u@db1/app?ssl-mode=verify_ca&ssl-ca=/ca.pem";
+        assert_eq!(mode(own), "VerifyIdentity");
+        let address = Address::parse(own, Which::Live).unwrap();
+        assert_eq!(address.shown(), "mysql://u@db1:3306/app?ssl-mode=verify_ca&ssl-ca=/ca.pem");
+        let again = Address::parse(address.shown(), Which::Live).unwrap();
+        assert_eq!(again.shown(), address.shown());
     }
 }

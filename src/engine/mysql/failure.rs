@@ -5,7 +5,8 @@
 use sqlx::mysql::MySqlDatabaseError;
 
 use crate::engine::mysql::address::Address;
-use crate::engine::stop::Explain;
+use crate::engine::rights;
+use crate::engine::stop::{Explain, because, lost};
 use crate::error::{Error, Kind};
 
 /// The statement waited too long for a lock and was rolled back; its transaction goes on.
@@ -51,24 +52,24 @@ impl Explain for Address {
 
 fn explain(address: &Address, what: &str, e: sqlx::Error) -> Error {
     let (side, shown) = (address.side, address.shown());
-    let error = match number(&e) {
-        Some(number @ (1044 | 1045 | 1698)) => {
+    let error = address.trust().refused(shown, &e);
+    let error = error.unwrap_or_else(|| match number(&e) {
+        Some(1044) => Error::failed(format!(
+            "{side}: this user has no right to the database of {shown}, or there is none"
+        ))
+        .hint(rights::wanted(side)),
+        Some(number @ (1045 | 1698)) => {
             let error = Error::failed(format!("{side}: {shown} does not let this user in"))
                 .hint("check user and password, best in ~/.my.cnf: [client] user, password");
-            // A right to a database (1044), or a socket's own user (1698), no password gives.
+            // What a socket's own user is (1698), no password says.
             if number == 1045 { error.denied() } else { error }
         }
         Some(1049) => Error::usage(format!("{side}: {shown}: there is no such database"))
             .hint("the URL's path names the database: mysql://user@host/database"),
-        Some(1142 | 1143 | 1227 | 1370 | 1410) => Error::failed(format!(
-            "{side}: this user has no right to {what} at {shown}"
-        ))
-        .hint(match side {
-            crate::model::side::Which::Live => {
-                "grant select, and to write insert, update (delete for undo), on it"
-            }
-            crate::model::side::Which::Backup => "grant select on it",
-        }),
+        Some(1142 | 1143 | 1227 | 1370 | 1410) => {
+            Error::failed(format!("{side}: this user has no right to {what} at {shown}"))
+                .hint(rights::wanted(side))
+        }
         Some(1290 | 1792 | 1836 | 3989) => {
             Error::refused(format!("{side}: {shown} is read-only and can't be written"))
                 .hint("name the primary server as --live")
@@ -89,15 +90,8 @@ fn explain(address: &Address, what: &str, e: sqlx::Error) -> Error {
             Error::new(Kind::Stopped, format!("{side}: {shown} could not {what}: its disk is full"))
                 .hint("free some space, then restorekit apply --resume")
         }
-        _ if is_lost(&e) => Error::failed(format!(
-            "{side}: the connection to {shown} was lost while it was to {what}"
-        ))
-        .hint("check that the server runs and can be reached"),
+        _ if is_lost(&e) => lost(side, shown, what),
         _ => Error::failed(format!("{side}: {shown} could not {what}")),
-    };
-    // The driver's own words may quote what it was configured with.
-    match e {
-        sqlx::Error::Configuration(_) => error,
-        e => error.because(e),
-    }
+    });
+    because(error, e)
 }

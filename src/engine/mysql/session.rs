@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Decode, Executor, MySql, R
 
 use crate::engine::mysql::address::Address;
 use crate::engine::mysql::failure::number;
+use crate::engine::stop::CONNECT;
 pub(crate) use crate::engine::stop::{Explain, Stop};
 use crate::error::Result;
 use crate::model::calendar::{date_text, moment_text};
@@ -80,17 +81,21 @@ impl std::fmt::Display for Warning {
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: MySqlConnection,
+    /// What a query ends with that is to see what is committed now: nothing, but in a transaction
+    /// whose plain reads all show what was there at the first of them (G3).
+    pub(crate) newest: &'static str,
 }
 
 impl Session {
     /// Connects and pins the session.
     pub(crate) async fn open(address: &Address, purpose: Purpose) -> Result<(Self, Server)> {
+        address.trust().prove()?;
         let connecting = tokio::time::timeout(CONNECTING, address.options().connect());
         let connection = connecting
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-            .map_err(|e| address.explain("be connected to", e))?;
-        let mut session = Self { connection };
+            .map_err(|e| address.explain(CONNECT, e))?;
+        let mut session = Self { connection, newest: "" };
         match session.pin(purpose).await {
             Ok(server) => Ok((session, server)),
             Err(stop) => Err(stop.explain(address, "be set up")),
@@ -129,13 +134,18 @@ impl Session {
         Ok(Server { version, mariadb, id, packet: fact(2).parse().unwrap_or(1 << 20) })
     }
 
-    /// Time limits, under the names that this server has.
+    /// Time limits, under the names that this server has, and how little is read to write.
     async fn limits(&mut self, purpose: Purpose, mariadb: bool) -> Result<(), Stop> {
         let (idle, transaction) = match purpose {
             Purpose::Read => (28_800, 0),
             Purpose::Write => (300, 60),
         };
         self.run(&format!("set session wait_timeout = {idle}")).await?;
+        if purpose == Purpose::Write {
+            // Whether rows have children is looked up row by row: what is read is locked.
+            let plain = "set session optimizer_switch = 'semijoin=off,materialization=off'";
+            self.run(plain).await?;
+        }
         if mariadb {
             self.run(&format!("set session idle_transaction_timeout = {transaction}")).await?;
             self.run("set session max_statement_time = 0").await?;

@@ -40,6 +40,9 @@ use crate::target::{Target, Wrote};
 /// Keys that one statement reads.
 const ASKED: usize = 512;
 
+/// The isolation that a binary log of statements asks for.
+const REPEATABLE: &str = "repeatable read";
+
 /// How the open transaction reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
@@ -167,7 +170,7 @@ impl MysqlTarget {
             self.run("release a lock", &format!("do release_lock('{lock}')")).await?;
         }
         Ok(match log.as_deref() {
-            Some("STATEMENT") => "repeatable read",
+            Some("STATEMENT") => REPEATABLE,
             _ => "read committed",
         })
     }
@@ -177,6 +180,10 @@ impl MysqlTarget {
         let sql = format!("set transaction isolation level {isolation}");
         self.run("begin a transaction", &sql).await?;
         self.run("begin a transaction", "start transaction").await?;
+        self.session().await?.newest = match isolation {
+            REPEATABLE => " lock in share mode",
+            _ => "",
+        };
         self.reading = Reading::Locking;
         Ok(())
     }

@@ -7,16 +7,20 @@
 //! ```
 //!
 //! What the URL leaves out comes, as libpq has it, from PGHOST, PGPORT, PGUSER, PGPASSWORD,
-//! PGDATABASE, PGSSLMODE and the password file (PostgreSQL documentation, 34.15 and 34.16). The
-//! password never leaves this module but to the driver: what is shown is built anew.
+//! PGDATABASE, PGSSLMODE, PGSSLROOTCERT, the file of authorities and the password file (PostgreSQL
+//! documentation, 34.15, 34.16 and 34.19). The password never leaves this module but to the
+//! driver: what is shown is built anew.
 
 use std::fmt;
+use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use crate::engine::tls::{Names, Trust};
+use crate::engine::url::{Parameters, is_here};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 
@@ -34,12 +38,23 @@ const KNOWN: [&str; 10] = [
     "sslkey",
 ];
 
+/// Those of them that are files.
+const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+
+/// Where it is said whom to trust.
+const NAMES: Names = Names {
+    authority: "sslrootcert",
+    besides: "PGSSLROOTCERT=FILE, ~/.postgresql/root.crt",
+    offer: "let the server offer TLS: ssl = on, ssl_cert_file and ssl_key_file in postgresql.conf",
+};
+
 /// A database of a server, and how to enter it.
 #[derive(Clone)]
 pub(crate) struct Address {
     options: PgConnectOptions,
     database: String,
     shown: String,
+    trust: Trust,
     /// The side it is read as, or written to.
     pub(crate) side: Which,
 }
@@ -61,13 +76,8 @@ impl Address {
                 .hint("postgres://user@host:5432/database, or ?host=/run/postgresql behind it")
         };
         let (_, rest) = url.split_once("://").ok_or_else(|| wrong("it has no scheme"))?;
-        let query = rest.split_once('?').map_or("", |(_, query)| query);
-        let names = query.split('&').filter(|part| !part.is_empty());
-        let mut names = names.map(|part| part.split_once('=').map_or(part, |(name, _)| name));
-        if let Some(unknown) = names.clone().find(|name| !KNOWN.contains(name)) {
-            return Err(wrong(&format!("there is no parameter {unknown}")));
-        }
-        let mode_named = names.any(|name| name == "sslmode");
+        let parameters = Parameters::of(rest, &KNOWN).map_err(|why| wrong(&why))?;
+        let mode_named = parameters.get(&["sslmode"]).is_some();
         // `postgres:///prod` has no host, which the URL standard allows to no such scheme.
         let hostless = rest.starts_with(['/', '?']) || rest.is_empty();
         let url = match hostless {
@@ -81,9 +91,7 @@ impl Address {
             return Err(wrong("it names no database"));
         }
         let host = options.get_host().to_owned();
-        let local = options.get_socket().is_some()
-            || host.starts_with('/')
-            || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]");
+        let local = options.get_socket().is_some() || host.starts_with('/') || is_here(&host);
         let verified =
             matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
         if !local && mode_named && !verified {
@@ -91,28 +99,36 @@ impl Address {
                 "sslmode=verify-full, with sslrootcert=FILE where the authority is your own",
             ));
         }
-        if !mode_named {
-            options = options.ssl_mode(match local {
-                true => PgSslMode::Disable,
-                false => PgSslMode::VerifyFull,
-            });
-        }
+        let mode = match (local, mode_named) {
+            (true, true) => options.get_ssl_mode(),
+            (true, false) => PgSslMode::Disable,
+            (false, _) => PgSslMode::VerifyFull,
+        };
+        options = options.ssl_mode(mode);
         let (user, port) = (options.get_username().to_owned(), options.get_port());
         let place = match options.get_socket() {
             Some(socket) => format!("/{database}?host={}&port={port}", socket.display()),
             None if host.starts_with('/') => format!("/{database}?host={host}&port={port}"),
             None => format!("{host}:{port}/{database}"),
         };
-        let shown = match place.strip_prefix('/') {
+        let mut shown = match place.strip_prefix('/') {
             Some(rest) => format!("postgres:///{rest}&user={user}"),
             None => format!("postgres://{user}@{place}"),
+        };
+        parameters.add_to(&mut shown, &["sslmode"], &FILES);
+        let trust = Trust {
+            side,
+            host,
+            names: NAMES,
+            authority: parameters.file("sslrootcert"),
+            own: ["sslcert", "sslkey"].iter().filter_map(|name| parameters.file(name)).collect(),
         };
         let options = options
             .application_name("restorekit")
             .extra_float_digits(3)
             .statement_cache_capacity(64)
             .disable_statement_logging();
-        Ok(Self { options, database, shown, side })
+        Ok(Self { options, database, shown, trust, side })
     }
 
     /// The URL without a password.
@@ -125,22 +141,35 @@ impl Address {
         &self.database
     }
 
+    /// What the server is verified by.
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// For the driver.
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.options
     }
 }
 
-/// A URL with what the environment says of TLS, where it says nothing itself; the driver looks
-/// for the rest.
+/// A URL with what the environment and psql's file of authorities say of TLS, where it says nothing
+/// itself; the driver looks for the rest.
 pub(crate) fn complete(url: &str, environment: &dyn Fn(&str) -> Option<String>) -> SecretString {
     let named = |name: &str| {
         let query = url.split_once('?').map_or("", |(_, query)| query);
         query.split('&').any(|part| part.split('=').next() == Some(name))
     };
     let mut complete = url.to_owned();
-    for (name, variable) in [("sslmode", "PGSSLMODE"), ("sslrootcert", "PGSSLROOTCERT")] {
-        if let Some(value) = environment(variable).filter(|_| !named(name)) {
+    let usual = || {
+        let file = Path::new(&environment("HOME")?).join(".postgresql/root.crt");
+        file.is_file().then(|| file.display().to_string())
+    };
+    let given = [
+        ("sslmode", environment("PGSSLMODE")),
+        ("sslrootcert", environment("PGSSLROOTCERT").or_else(usual)),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value.filter(|value| !value.is_empty() && !named(name)) {
             push_parameter(&mut complete, name, &value);
         }
     }
@@ -209,7 +238,16 @@ mod tests {
         assert_eq!(mode("postgres://u@localhost/app"), "Disable");
         assert_eq!(mode("postgresql:///app?host=/run/pg"), "Disable");
         assert_eq!(mode("postgres://u@localhost/app?sslmode=verify-ca"), "VerifyCa");
-        assert_eq!(mode("postgres://u@db1/app?sslmode=verify-ca&sslrootcert=/ca.pem"), "VerifyCa");
+        // The driver trusts public authorities besides: whoever has a certificate is not the server.
+        let own = "postgres://u@db1/app?sslmode=verify-ca&sslrootcert=/ca.pem";
+        assert_eq!(mode(own), "VerifyFull");
+        let address = Address::parse(own, Which::Live).unwrap();
+        assert_eq!(
+            address.shown(),
+            "postgres://u@db1:5432/app?sslmode=verify-ca&sslrootcert=/ca.pem"
+        );
+        let again = Address::parse(address.shown(), Which::Live).unwrap();
+        assert_eq!(again.shown(), address.shown());
         // What the environment asks for holds where the URL is silent, and is held to the same.
         let of = |url: &str| {
             let environment = |name: &str| (name == "PGSSLMODE").then(|| "disable".to_owned());

@@ -106,6 +106,12 @@ async fn writing(session: &mut Session) -> Result<Vec<Check>, Stop> {
         let check = Check::new("writing", Outcome::Bad, found);
         checks.push(check.advice("whoever turned it on meant it: ask before it is turned off"));
     }
+    if standing.unchecked {
+        let found = "session_replication_role is replica for this user or database: neither \
+                     references nor triggers would hold";
+        let check = Check::new("writing", Outcome::Bad, found);
+        checks.push(check.advice("alter database .. reset session_replication_role"));
+    }
     if checks.is_empty() {
         checks.push(Check::new("writing", Outcome::Good, "a primary server that can be written"));
     }

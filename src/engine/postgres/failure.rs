@@ -2,9 +2,9 @@
 //! appendix A).
 
 use crate::engine::postgres::address::Address;
-use crate::engine::stop::Explain;
+use crate::engine::rights;
+use crate::engine::stop::{Explain, because, lost};
 use crate::error::{Error, Kind};
-use crate::model::side::Which;
 
 /// A lock was waited for too long; the transaction has failed.
 pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -41,7 +41,8 @@ impl Explain for Address {
     /// A failure with the server and what was being done in words.
     fn explain(&self, what: &str, e: sqlx::Error) -> Error {
         let (side, shown) = (self.side, self.shown());
-        let error = match state(&e).as_deref() {
+        let error = self.trust().refused(shown, &e);
+        let error = error.unwrap_or_else(|| match state(&e).as_deref() {
             Some("28000" | "28P01") => {
                 Error::failed(format!("{side}: {shown} does not let this user in")).denied().hint(
                     "check user and password, best in ~/.pgpass: host:port:database:user:password",
@@ -53,10 +54,7 @@ impl Explain for Address {
                 "{side}: this user has no right to {what} at {shown}, or row-level security \
                  would hide rows from it"
             ))
-            .hint(match side {
-                Which::Live => "grant select, and to write insert, update (delete for undo), on it",
-                Which::Backup => "grant select on it",
-            }),
+            .hint(rights::wanted(side)),
             Some("25006") => {
                 Error::refused(format!("{side}: {shown} is read-only and can't be written"))
                     .hint("name the primary server as --live")
@@ -82,16 +80,9 @@ impl Explain for Address {
                 format!("{side}: {shown} could not {what}: its disk is full"),
             )
             .hint("free some space, then restorekit apply --resume"),
-            _ if is_lost(&e) => Error::failed(format!(
-                "{side}: the connection to {shown} was lost while it was to {what}"
-            ))
-            .hint("check that the server runs and can be reached"),
+            _ if is_lost(&e) => lost(side, shown, what),
             _ => Error::failed(format!("{side}: {shown} could not {what}")),
-        };
-        // The driver's own words may quote what it was configured with.
-        match e {
-            sqlx::Error::Configuration(_) => error,
-            e => error.because(e),
-        }
+        });
+        because(error, e)
     }
 }

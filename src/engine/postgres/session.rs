@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Encode, Executor, Postgres
 
 use crate::engine::postgres::address::Address;
 use crate::engine::postgres::copy::Tuples;
+use crate::engine::stop::CONNECT;
 pub(crate) use crate::engine::stop::{Explain, Stop};
 use crate::error::Result;
 
@@ -59,6 +60,8 @@ pub(crate) struct Standing {
     pub(crate) read_only: bool,
     /// It replays another server's log.
     pub(crate) replica: bool,
+    /// Neither references nor triggers hold in its sessions (`session_replication_role`).
+    pub(crate) unchecked: bool,
 }
 
 /// A pinned connection.
@@ -90,11 +93,12 @@ impl Session {
 
     /// Connects to a server that was asked before.
     pub(crate) async fn connect(address: &Address) -> Result<Self> {
+        address.trust().prove()?;
         let connecting = tokio::time::timeout(CONNECTING, address.options().connect());
         let connection = connecting
             .await
             .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-            .map_err(|e| address.explain("be connected to", e))?;
+            .map_err(|e| address.explain(CONNECT, e))?;
         Ok(Self { connection })
     }
 
@@ -183,12 +187,14 @@ impl Session {
     pub(crate) async fn standing(&mut self) -> Result<Standing, Stop> {
         // `reset_val` is what the session began with, whatever a transaction set since.
         let sql = "select pg_catalog.pg_is_in_recovery()::pg_catalog.text, (select reset_val \
-                   from pg_catalog.pg_settings where name = 'default_transaction_read_only')";
+                   from pg_catalog.pg_settings where name = 'default_transaction_read_only'), \
+                   pg_catalog.current_setting('session_replication_role')";
         let rows = self.strings_again(sql, &[]).await?;
         let mut cells = rows.into_iter().flatten().flatten();
         let replica = cells.next().is_some_and(|cell| cell == "true");
         let read_only = cells.next().is_some_and(|cell| cell == "on");
-        Ok(Standing { read_only, replica })
+        let unchecked = cells.next().is_none_or(|cell| cell == "replica");
+        Ok(Standing { read_only, replica, unchecked })
     }
 
     /// Runs statements of our own without values.

@@ -219,6 +219,12 @@ impl PostgresTarget {
                 "default_transaction_read_only is on for this server, database or user",
             ));
         }
+        if standing.unchecked {
+            return Err(primary(
+                "checks neither references nor triggers: session_replication_role is replica",
+                "it is set for this database or user: alter database .. reset session_replication_role",
+            ));
+        }
         if !self.fenced {
             self.fence().await?;
         }

@@ -34,12 +34,15 @@ macro_rules! signed {
             g6_an_outcome_that_can_t_be_asked_for_is_unknown_until_it_is_resumed
             g5_a_connection_lost_while_writing_leaves_nothing
             g9_a_second_restorekit_is_refused
-            one_refused_row_is_a_conflict_and_the_others_go_on
+            c2_c6_k11_one_refused_row_is_a_conflict_and_the_others_go_on
             c2_a_duplicate_of_another_row_is_never_overwritten
             c1_undo_of_an_insert_cascades_to_nobody
             c8_a_chain_of_moves_is_followed_and_a_swap_is_refused
             c6_a_tree_comes_back_parents_first
             c12_a_table_that_changed_since_the_plan_is_refused
+            c12_a_column_that_one_side_has_is_said_and_live_s_own_needs_are_kept
+            c14_views_are_no_tables
+            c15_soft_deletes_and_what_triggers_do_besides_are_said
             w1_a_database_is_not_its_own_backup
             x4_undo_leaves_alone_what_changed_since
         );
@@ -216,7 +219,9 @@ pub(in crate::engine) async fn g9_a_second_restorekit_is_refused<D: Database>() 
     lab.apply(&plan).await.unwrap();
 }
 
-pub(in crate::engine) async fn one_refused_row_is_a_conflict_and_the_others_go_on<D: Database>() {
+pub(in crate::engine) async fn c2_c6_k11_one_refused_row_is_a_conflict_and_the_others_go_on<
+    D: Database,
+>() {
     let both = format!(
         "create table parent(id int primary key);
          create table t(id int primary key, email varchar(20) unique, p int, n int check (n > 0),
@@ -225,9 +230,12 @@ pub(in crate::engine) async fn one_refused_row_is_a_conflict_and_the_others_go_o
          insert into t select n, concat('m', n), case when n % 40 = 0 then 2 else 1 end, n from {};",
         D::numbers(700)
     );
-    let lab = Lab::<D>::new(&both, "delete from t where id > 10;");
+    // Live checks more than the backup.
+    let damage = "delete from t where id > 10; \
+                  alter table t add constraint stricter check (id <> 650);";
+    let lab = Lab::<D>::new(&both, damage);
     let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    // After the plan: a twin, a taken key, a missing parent, a stricter check.
+    // After the plan: a twin, a taken key, a missing parent.
     lab.live.sql("insert into t values (9000, 'm500', 1, 1), (601, 'other', 1, 1)");
     lab.live.sql("delete from parent where id = 2");
     let receipt = lab.apply(&plan).await.unwrap();
@@ -237,13 +245,17 @@ pub(in crate::engine) async fn one_refused_row_is_a_conflict_and_the_others_go_o
         found,
         [
             (r#"{"id":500}"#.to_owned(), Reason::Recreated),
-            (r#"{"id":601}"#.to_owned(), Reason::Exists)
+            (r#"{"id":601}"#.to_owned(), Reason::Exists),
+            (r#"{"id":650}"#.to_owned(), Reason::Constraint)
         ],
         "{receipt:?}"
     );
     let orphans = 17;
-    assert_eq!(counts(&receipt), [690, 690 - orphans - 2, 0, orphans + 2]);
-    assert!(receipt.conflicts.iter().any(|c| c.detail.contains("id 9000")), "{receipt:?}");
+    assert_eq!(counts(&receipt), [690, 690 - orphans - 3, 0, orphans + 3]);
+    let told = |words: &str| receipt.conflicts.iter().any(|c| c.detail.contains(words));
+    for words in ["id 9000", "stricter", "a parent is missing: parent (p)"] {
+        assert!(told(words), "{words}: {receipt:?}");
+    }
 }
 
 pub(in crate::engine) async fn c2_a_duplicate_of_another_row_is_never_overwritten<D: Database>() {
@@ -319,6 +331,68 @@ pub(in crate::engine) async fn c12_a_table_that_changed_since_the_plan_is_refuse
     let e = lab.apply(&plan).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Refused, "{e}");
     assert!(e.to_string().contains("the schema of t changed since the plan: columns"), "{e}");
+}
+
+pub(in crate::engine) async fn c12_a_column_that_one_side_has_is_said_and_live_s_own_needs_are_kept<
+    D: Database,
+>() {
+    // Renamed, added with a default, widened; nobody guesses that `name` was `title`.
+    let lab = Lab::<D>::new(
+        "create table t(id int primary key, title varchar(9), n smallint);
+         insert into t values (1, 'a', 1), (2, 'b', 2);",
+        "delete from t where id = 2; alter table t drop column title;
+         alter table t add column name varchar(9) default 'new';
+         alter table t add column w bigint; update t set w = n; alter table t drop column n;
+         alter table t add column n bigint; update t set n = w; alter table t drop column w;",
+    );
+    assert_eq!(lab.diff("t").await, ([1, 0, 0, 0], vec![]));
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let notes = plan.header().tables[0].notes.join("; ");
+    assert!(notes.contains("title") && notes.contains("name"), "{notes}");
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [1, 1, 0, 0]);
+    assert_eq!(lab.live.sql("select id, name, n from t where id = 2"), "2\tnew\t2\n");
+    // What live demands and the backup has not is not made up.
+    lab.live.sql("delete from t where id = 2");
+    lab.live.sql("alter table t add column must varchar(9)");
+    lab.live.sql("update t set must = 'x'");
+    lab.live.sql(D::MUST_BE_THERE);
+    let e = lab.restore("bbbbbb", &["t"]).await.err().unwrap();
+    assert!(e.to_string().contains("must"), "{e}");
+}
+
+pub(in crate::engine) async fn c14_views_are_no_tables<D: Database>() {
+    let lab = Lab::<D>::new(
+        "create table t(id int primary key); insert into t values (1);
+         create view seen as select id from t;",
+        "delete from t;",
+    );
+    let source = registry::open_live(&lab.live.url(), 1).await.unwrap();
+    assert_eq!(source.tables().await.unwrap(), [TableName::bare("t")]);
+    source.release().await.unwrap();
+    let e = lab.restore("aaaaaa", &["seen"]).await.err().unwrap();
+    assert!(e.to_string().contains("seen"), "{e}");
+    assert_eq!(lab.live.sql("select count(*) from t"), "0\n");
+}
+
+pub(in crate::engine) async fn c15_soft_deletes_and_what_triggers_do_besides_are_said<
+    D: Database,
+>() {
+    let lab = Lab::<D>::new(
+        "create table log(what varchar(9));
+         create table t(id int primary key, v int, deleted_at timestamp null);
+         insert into t values (1, 1, null), (2, 2, null);",
+        &format!("delete from t where id = 2; {}", D::AUDIT),
+    );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let notes = plan.header().tables[0].notes.join("; ");
+    for words in ["trigger audit fires on each insert", "deleted_at"] {
+        assert!(notes.contains(words), "no {words:?}: {notes}");
+    }
+    // It does fire, and an undo leaves what it wrote.
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [1, 1, 0, 0]);
+    assert_eq!(lab.live.sql("select what from log"), "in\n");
+    assert_eq!(counts(&lab.undo(&plan, "bbbbbb").await), [1, 1, 0, 0]);
+    assert_eq!(lab.live.sql("select what from log"), "in\n");
 }
 
 pub(in crate::engine) async fn w1_a_database_is_not_its_own_backup<D: Database>() {

@@ -43,6 +43,12 @@ pub(in crate::engine) trait Database: Clone + Send + Sync + 'static {
     /// The numbers from 1 to `last`, as a FROM item with the column `n`.
     fn numbers(last: usize) -> String;
 
+    /// Makes the column `must` of `t`, a text, NOT NULL.
+    const MUST_BE_THERE: &'static str;
+
+    /// A trigger `audit` that writes `in` into `log` for each row that comes to `t`.
+    const AUDIT: &'static str;
+
     /// A COMMIT as the driver sends it over the wire.
     const COMMIT: &'static [u8];
 
@@ -66,6 +72,8 @@ pub(in crate::engine) struct Lab<D> {
     batch: usize,
     /// A transaction holds as many batches as it may.
     adapts: bool,
+    /// All batches go into one transaction.
+    atomic: bool,
     /// The backup is read from a snapshot in Parquet, not from its server.
     snapshot: bool,
 }
@@ -86,7 +94,7 @@ impl<D: Database> Lab<D> {
             live.sql(damage);
         }
         let folder = tempfile::tempdir().unwrap();
-        Self { live, backup, folder, batch: 1000, adapts: false, snapshot: false }
+        Self { live, backup, folder, batch: 1000, adapts: false, atomic: false, snapshot: false }
     }
 
     /// So many rows a batch.
@@ -97,6 +105,11 @@ impl<D: Database> Lab<D> {
     /// As many batches a transaction as half a second holds.
     pub(in crate::engine) fn adapting(self) -> Self {
         Self { adapts: true, ..self }
+    }
+
+    /// All batches in one transaction.
+    pub(in crate::engine) fn at_once(self) -> Self {
+        Self { atomic: true, ..self }
     }
 
     /// Takes a snapshot of the backup as it is now, which is read from here on.
@@ -165,7 +178,7 @@ impl<D: Database> Lab<D> {
             title: "test".into(),
             batch_size: self.batch,
             max_rows: None,
-            atomic: false,
+            atomic: self.atomic,
             lifetime: Duration::hours(1),
             now: Local::now(),
         };

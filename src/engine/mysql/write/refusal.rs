@@ -125,9 +125,10 @@ impl Refusals<'_> {
         own: Option<&[ValueRef<'_>]>,
     ) -> Result<Option<String>, Stop> {
         let forms: Vec<_> = self.key.iter().map(|c| c.form).collect();
+        let newest = session.newest;
         let mut found = None;
         session
-            .query(&sql::holder(self.table, &self.key, columns), values, |row| {
+            .query(&sql::holder(self.table, &self.key, columns, newest), values, |row| {
                 let this = tuple(row, 0, &forms)?;
                 let this: Vec<ValueRef<'_>> = this.iter().map(Value::as_ref).collect();
                 if own != Some(&this[..]) {

@@ -142,13 +142,14 @@ impl<'a> Write<'a> {
 }
 
 /// Selects the keys, of `count` of them, that rows of `child` refer to. A row that refers
-/// to itself alone does not count where it goes itself.
+/// to itself alone does not count where it goes itself. `newest` is
+/// [`Session::newest`](crate::engine::mysql::session::Session::newest).
 pub(super) fn referenced(
     table: &Table,
     key: &[&TableColumn],
     child: &Child,
-    count: usize,
-    goes: bool,
+    (count, goes): (usize, bool),
+    newest: &str,
 ) -> String {
     let own = quote(&table.name);
     let names: Vec<String> = key.iter().map(|c| quote(&c.name)).collect();
@@ -164,7 +165,7 @@ pub(super) fn referenced(
         join.push(format!("not ({})", same.join(" and ")));
     }
     format!(
-        "select {} from {own} where {} and exists (select 1 from {} as c where {})",
+        "select {} from {own} where {} and exists (select 1 from {} as c where {}{newest}){newest}",
         names.join(", "),
         any_of(key, count),
         child.table,
@@ -173,10 +174,15 @@ pub(super) fn referenced(
 }
 
 /// Finds the keys of rows with these values in these columns, as the engine compares.
-pub(super) fn holder(table: &Table, key: &[&TableColumn], columns: &[&TableColumn]) -> String {
+pub(super) fn holder(
+    table: &Table,
+    key: &[&TableColumn],
+    columns: &[&TableColumn],
+    newest: &str,
+) -> String {
     let names: Vec<String> = key.iter().map(|c| quote(&c.name)).collect();
     format!(
-        "select {} from {} where {} limit 2",
+        "select {} from {} where {} limit 2{newest}",
         names.join(", "),
         quote(&table.name),
         any_of(columns, 1)

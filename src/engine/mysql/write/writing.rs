@@ -164,7 +164,8 @@ impl<'a> Writing<'a> {
                 let keys =
                     some.iter().map(|i| self.key_of(rows[*i])).collect::<Result<Vec<_>, _>>()?;
                 let goes = self.plan.op == Op::Delete;
-                let sql = referenced(self.table, &key, child, some.len(), goes);
+                let newest = self.session.newest;
+                let sql = referenced(self.table, &key, child, (some.len(), goes), newest);
                 let mut named = Vec::new();
                 self.session
                     .query(&sql, &keys.concat(), |row| {

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::lab::{Database, Lab, Server, counts, on};
 use crate::engine::mysql::address::Address;
-use crate::engine::mysql::failure::number;
+use crate::engine::mysql::failure::{is_lost, number};
 use crate::engine::mysql::session::{Purpose, Session};
+use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::tests::meddled::Call;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
 use crate::model::side::Which;
 use crate::model::value::ValueRef;
+use crate::target::Target;
 
 /// Another client of live.
 async fn session(lab: &Lab) -> Session {
@@ -92,6 +94,110 @@ async fn g8_a_deadlock_is_tried_again_with_a_fresh_read() {
     // Theirs came first: its row is a conflict, the others are written.
     assert_eq!(counts(&receipt), [50, 49, 0, 1], "{receipt:?}");
     assert_eq!(lab.live.sql("select v from t where id = 50"), "9\n");
+}
+
+#[tokio::test]
+async fn g7_the_server_ends_what_a_hung_client_left_open() {
+    let lab = damaged();
+    let address = Address::parse(&lab.live.url(), Which::Live).unwrap();
+    let limits = "select cast(@@idle_transaction_timeout as char), \
+                  cast(@@innodb_lock_wait_timeout as char)";
+    for (purpose, seconds) in [(Purpose::Write, "60"), (Purpose::Read, "0")] {
+        let (mut session, _) = Session::open(&address, purpose).await.unwrap();
+        let row = session.strings(limits, &[]).await.unwrap().remove(0);
+        assert_eq!(row, [Some(seconds.to_owned()), Some("2".to_owned())]);
+    }
+    // The application waits for a row of one who hangs, until the server has ended it.
+    let mut ours = session(&lab).await;
+    ours.run("set session idle_transaction_timeout = 1").await.unwrap();
+    ours.run("start transaction").await.unwrap();
+    ours.run("update t set v = -2 where id = 1").await.unwrap();
+    lab.live.sql("update t set v = v + 9, at = at where id = 1");
+    assert_eq!(lab.live.sql("select v from t where id = 1"), "8\n");
+    assert!(is_lost(&ours.run("commit").await.unwrap_err()));
+}
+
+/// Where the binary log holds statements, rows are written in REPEATABLE READ, whose plain reads
+/// show what was there at the first of them.
+fn statements(more: &[&str]) -> &'static Server {
+    let usual = ["--binlog-format=STATEMENT", "--innodb-buffer-pool-size=32M"];
+    Box::leak(Box::new(Server::start(&[&usual[..], more].concat())))
+}
+
+#[tokio::test]
+async fn g3_c1_what_others_did_meanwhile_is_seen_behind_an_old_view() {
+    let lab = on(
+        statements(&[]),
+        "create table parent(id int primary key, code varchar(9) not null unique, v int);
+         create table child(id int primary key, code varchar(9), \
+            foreign key (code) references parent(code) on update cascade);
+         insert into parent select seq, concat('c', seq), seq from seq_1_to_6;
+         insert into parent values (25, 'x25', 25);
+         insert into parent select seq, concat('p', seq), seq from seq_100_to_20000;
+         insert into child select seq, 'x25' from seq_1_to_2000;",
+        "update parent set code = concat('x', id), v = 0 where id < 25; \
+         analyze table parent, child;",
+    );
+    let lab = lab.in_batches_of(2).at_once();
+    let columns = [("code", "code"), ("v", "v")];
+    let plan = lab.patch("aaaaaa", "parent", &columns, None).await.unwrap();
+    // The first batch has looked for children. Then a child of the second batch's comes, and
+    // one who takes a code of it; and a row of the third is written.
+    let (live, writes) = (lab.live.clone(), AtomicUsize::new(0));
+    let refused = lab.meddled(&plan, lab.options(), false, move |call| {
+        if call == Call::AfterWrite && writes.fetch_add(1, Ordering::Relaxed) == 0 {
+            live.sql(
+                "set innodb_lock_wait_timeout = 5; insert into child values (9000, 'x3');
+                 insert into parent values (9, 'c4', 9); update parent set v = 7 where id = 6;",
+            );
+        }
+    });
+    let e = refused.await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    let conflicts = plan.conflicts(9).await.unwrap();
+    let found: Vec<_> = conflicts.iter().map(|c| (c.key.to_string(), c.reason)).collect();
+    let told = |id: u32, reason| (format!(r#"{{"id":{id}}}"#), reason);
+    let expected = [told(3, Reason::ForeignKey), told(4, Reason::Recreated), told(6, Reason::Data)];
+    assert_eq!(found, expected, "{conflicts:?}");
+    assert!(conflicts[1].detail.contains("id 9 has the same code"), "{conflicts:?}");
+    assert_eq!(lab.live.sql("select code from child where id = 9000"), "x3\n");
+    assert_eq!(lab.live.sql("select count(*) from parent where code = concat('c', id)"), "0\n");
+}
+
+#[tokio::test]
+async fn g3_a_row_that_changed_behind_the_view_is_tried_again_with_a_fresh_read() {
+    let server = statements(&["--innodb-snapshot-isolation=ON"]);
+    // So many rows that none is locked but those that are written.
+    let more = "insert into t select seq, seq, '2020-01-01' from seq_401_to_20000;";
+    let damage = "update t set v = -1, at = at where id <= 400; analyze table t;";
+    let lab = on(server, &format!("{ROWS} {more}"), damage).in_batches_of(100);
+    let address = Address::parse(&lab.live.url(), Which::Live).unwrap();
+    let mut target = MysqlTarget::open(&lab.live.url()).await.unwrap();
+    let (mut ours, _) = Session::open(&address, Purpose::Write).await.unwrap();
+    ours.run("set transaction isolation level repeatable read").await.unwrap();
+    ours.run("start transaction with consistent snapshot").await.unwrap();
+    lab.live.sql("update t set v = 7, at = at where id = 150");
+    let e = ours.run("select v from t where id = 150 for update").await.unwrap_err();
+    assert_eq!(number(&e), Some(1020), "{e}");
+    let e = target.failed("read rows of t", e.into());
+    assert!(e.is_passing(), "{e:?}");
+    ours.run("rollback").await.unwrap();
+    Box::new(target).close().await.unwrap();
+    // Over many batches in one transaction, while the application writes to the last of them.
+    let lab = lab.at_once();
+    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
+    let (live, writes) = (lab.live.clone(), AtomicUsize::new(0));
+    let refused = lab.meddled(&plan, lab.options(), false, move |call| {
+        if call == Call::AfterWrite && writes.fetch_add(1, Ordering::Relaxed) == 0 {
+            live.sql("update t set v = 8, at = at where id = 350");
+        }
+    });
+    let e = refused.await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    let conflicts = plan.conflicts(9).await.unwrap();
+    let found: Vec<_> = conflicts.iter().map(|c| (c.key.to_string(), c.reason)).collect();
+    assert_eq!(found, [(r#"{"id":350}"#.to_owned(), Reason::Data)]);
+    assert_eq!(lab.live.sql("select count(*) from t where v = id and id <= 400"), "0\n");
 }
 
 #[tokio::test]

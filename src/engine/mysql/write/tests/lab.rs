@@ -28,6 +28,11 @@ impl lab::Database for Database {
         format!("(select seq as n from seq_1_to_{last}) as numbers")
     }
 
+    const MUST_BE_THERE: &'static str = "alter table t modify must varchar(9) not null";
+
+    const AUDIT: &'static str =
+        "create trigger audit after insert on t for each row insert into log values ('in');";
+
     // A packet's length and number, then COM_QUERY (MySQL source documentation, "Packets").
     const COMMIT: &'static [u8] = b"\x07\0\0\0\x03commit";
     const COMMITS_BEFORE: usize = 0;

@@ -3,6 +3,7 @@
 use super::lab::{Lab, counts, reasons};
 use crate::error::Kind;
 use crate::model::conflict::Reason;
+use crate::target::Written;
 
 #[tokio::test]
 async fn t13_on_update_is_held_and_the_plan_says_so() {
@@ -165,18 +166,41 @@ async fn k9_binary_keys_keep_their_last_zeros() {
 }
 
 #[tokio::test]
-async fn t8_a_value_that_the_server_would_round_is_refused() {
+async fn t8_what_the_server_rounds_with_no_more_than_a_note_is_refused() {
     let lab = Lab::new(
-        "create table t(id int primary key, d decimal(10,2)); insert into t values (1, 1.25), (2, 2);",
+        "create table t(id int primary key, d decimal(10,4), v varchar(9));
+         insert into t values (1, 1.2345, 'a'), (2, 2, 'abc  '), (3, 3.25, 'abc');",
         "delete from t;",
     );
     let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
-    lab.live.sql(
-        "delimiter //
-         create trigger tr before insert on t for each row set new.d = new.d * 1.001//",
+    let (table, batch) = (&plan.header().tables[0], plan.batch(0).await.unwrap());
+    // An apply would see that the columns became narrower; here the server alone does.
+    lab.live.sql("alter table t modify d decimal(10,2), modify v varchar(3)");
+    let mut target = lab.target().await;
+    target.begin().await.unwrap();
+    let wrote = target.write(table, &[], None, batch.after.as_ref(), &[0, 1, 2]).await.unwrap();
+    for (went, column) in wrote.rows.iter().zip(["d", "v"]) {
+        let said = format!("the server says: 1265: Data truncated for column '{column}' at row 1");
+        assert_eq!(*went, Written::Refused(Reason::NotExact, said));
+    }
+    assert_eq!(wrote.rows[2], Written::Done);
+    target.commit().await.unwrap();
+    target.close().await.unwrap();
+    assert_eq!(lab.live.sql("select * from t"), "3\t3.25\tabc\n");
+}
+
+#[tokio::test]
+async fn c12_a_trigger_that_came_since_the_plan_is_refused() {
+    let lab = Lab::new(
+        "create table t(id int primary key, d decimal(10,2)); insert into t values (1, 1.25);",
+        "delete from t;",
     );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    lab.live.sql("create trigger tr before insert on t for each row set new.d = new.d + 1");
     let e = lab.apply(&plan).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
     assert!(e.to_string().contains("triggers"), "{e}");
+    assert_eq!(lab.live.sql("select count(*) from t"), "0\n");
 }
 
 #[tokio::test]

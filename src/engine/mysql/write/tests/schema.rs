@@ -1,8 +1,8 @@
 //! Tables as applications have them: generated columns, unique chains, trees, rights, drift.
 
-use super::lab::{Lab, counts};
-use crate::engine::mysql::session::{Purpose, Session};
+use super::lab::{Lab, Server, counts, on, reasons};
 use crate::engine::mysql::write::MysqlTarget;
+use crate::model::conflict::Reason;
 
 #[tokio::test]
 async fn t16_generated_columns_are_left_to_the_engine() {
@@ -67,21 +67,22 @@ async fn a_user_without_the_right_is_told_so() {
 }
 
 #[tokio::test]
-async fn g7_the_server_ends_what_a_hung_client_left_open() {
-    let lab = Lab::new("create table t(id int primary key)", "");
-    let mut target = lab.target().await;
-    target.begin().await.unwrap();
-    let address = crate::engine::mysql::address::Address::parse(
-        &lab.live.url(),
-        crate::model::side::Which::Live,
-    )
-    .unwrap();
-    for (purpose, seconds) in [(Purpose::Write, "60"), (Purpose::Read, "0")] {
-        let (mut session, _) = Session::open(&address, purpose).await.unwrap();
-        let sql = "select cast(@@idle_transaction_timeout as char), cast(@@innodb_lock_wait_timeout as char)";
-        let row = session.strings(sql, &[]).await.unwrap().remove(0);
-        assert_eq!(row, [Some(seconds.to_owned()), Some("2".to_owned())]);
-    }
-    target.rollback().await.unwrap();
-    target.close().await.unwrap();
+async fn c5_references_hold_whatever_the_server_has_set() {
+    let server: &'static Server =
+        Box::leak(Box::new(Server::start(&["--innodb-buffer-pool-size=32M"])));
+    let lab = on(
+        server,
+        "create table parent(id int primary key);
+         create table child(id int primary key, p int, u int unique, \
+            foreign key (p) references parent(id));
+         insert into parent values (1), (2); insert into child values (1, 1, 1), (2, 2, 2);",
+        "delete from child;",
+    );
+    server.sql("set global foreign_key_checks = 0; set global unique_checks = 0");
+    let plan = lab.restore("aaaaaa", &["child"]).await.unwrap();
+    lab.live.sql("delete from parent where id = 2");
+    assert_eq!(lab.live.sql("select @@foreign_key_checks, @@unique_checks"), "0\t0\n");
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::ForeignKey)]);
+    assert_eq!(lab.live.sql("select id from child"), "1\n");
 }

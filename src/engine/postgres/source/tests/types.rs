@@ -11,7 +11,7 @@ use crate::engine::tests::{Line, is_documented, table};
 
 /// Types with values at their edges, read and compared with what psql prints.
 #[tokio::test]
-async fn t6_every_type_comes_as_the_server_prints_it() {
+async fn t6_t17_every_type_comes_as_the_server_prints_it() {
     let mut script = format!("{PRELUDE}\n");
     let kinds = types().iter().enumerate();
     for (at, (kind, values)) in kinds.clone() {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::lab::{Database, Lab, Server, counts, on};
 use crate::engine::postgres::address::Address;
+use crate::engine::postgres::failure::is_lost;
 use crate::engine::postgres::session::Session;
 use crate::engine::tests::contract::damaged;
 use crate::engine::tests::meddled::Call;
@@ -251,9 +252,10 @@ async fn x1_a_server_that_dies_at_any_step_is_found_whole_or_as_before() {
 
 #[tokio::test]
 async fn g7_the_server_ends_what_a_hung_client_left_open() {
-    let lab = Lab::new("create table t(id int primary key)", "");
-    let mut session = session(&lab).await;
-    session.begin_writing().await.unwrap();
+    let lab =
+        Lab::new("create table t(id int primary key, v int); insert into t values (1, 1)", "");
+    let mut ours = session(&lab).await;
+    ours.begin_writing().await.unwrap();
     for (setting, value) in [
         ("idle_in_transaction_session_timeout", "1min"),
         ("lock_timeout", "2s"),
@@ -262,10 +264,17 @@ async fn g7_the_server_ends_what_a_hung_client_left_open() {
         ("session_replication_role", "origin"),
         ("search_path", "\"$user\", public"),
     ] {
-        assert_eq!(session.word(&format!("show {setting}")).await.unwrap(), value, "{setting}");
+        assert_eq!(ours.word(&format!("show {setting}")).await.unwrap(), value, "{setting}");
     }
-    session.run("rollback").await.unwrap();
-    session.close().await.unwrap();
+    // The application waits for a row of one who hangs, until the server has ended it.
+    let sooner = "set local idle_in_transaction_session_timeout = '100ms'";
+    ours.run(sooner).await.unwrap();
+    ours.run("update t set v = -1").await.unwrap();
+    let mut application = session(&lab).await;
+    application.run("update t set v = v + 1").await.unwrap();
+    assert_eq!(lab.live.sql("select v from t"), "2\n");
+    assert!(is_lost(&ours.run("commit").await.unwrap_err()));
+    application.close().await.unwrap();
 }
 
 #[test]

@@ -28,6 +28,12 @@ impl lab::Database for Database {
         format!("generate_series(1, {last}) as numbers(n)")
     }
 
+    const MUST_BE_THERE: &'static str = "alter table t alter must set not null";
+
+    const AUDIT: &'static str = "create function noted() returns trigger language plpgsql as
+        $$begin insert into log values ('in'); return null; end$$;
+     create trigger audit after insert on t for each row execute function noted();";
+
     // The simple query protocol (PostgreSQL documentation, 55.7: Query).
     const COMMIT: &'static [u8] = b"Q\0\0\0\x0bcommit\0";
     // That of the advisory lock.

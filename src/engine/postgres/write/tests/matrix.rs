@@ -29,26 +29,26 @@ impl Types for Database {
 }
 
 #[tokio::test]
-async fn t6_t8_t11_t18_t19_every_type_is_equal_to_itself() {
+async fn t6_t17_t18_t19_every_type_is_equal_to_itself() {
     matrix::is_equal::<Database>().await;
 }
 
 #[tokio::test]
-async fn t6_t8_t11_t18_t19_every_type_comes_back_and_is_taken_back() {
+async fn t6_t17_t18_t19_every_type_comes_back_and_is_taken_back() {
     matrix::comes_back::<Database>(false).await;
 }
 
 #[tokio::test]
-async fn t6_t8_t11_t18_t19_every_type_comes_back_from_a_snapshot() {
+async fn t6_t17_t18_t19_every_type_comes_back_from_a_snapshot() {
     matrix::comes_back::<Database>(true).await;
 }
 
 #[tokio::test]
-async fn t6_t8_t11_t18_t19_every_type_is_set_and_set_back() {
+async fn t6_t17_t18_t19_every_type_is_set_and_set_back() {
     matrix::is_set::<Database>(false).await;
 }
 
 #[tokio::test]
-async fn t6_t8_t11_t18_t19_every_type_is_set_from_a_snapshot() {
+async fn t6_t17_t18_t19_every_type_is_set_from_a_snapshot() {
     matrix::is_set::<Database>(true).await;
 }

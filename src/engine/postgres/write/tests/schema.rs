@@ -14,7 +14,7 @@ use crate::model::plan::{Op, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::TableName;
 use crate::progress::Silent;
-use crate::registry::open_target;
+use crate::registry::{self, open_target};
 
 #[tokio::test]
 async fn t16_identities_and_generated_columns_come_back() {
@@ -148,6 +148,30 @@ async fn c6_deferred_references_are_checked_at_the_row() {
     assert_eq!(counts(&receipt), [20, 10, 0, 10], "{receipt:?}");
     assert!(receipt.conflicts.iter().all(|c| c.reason == Reason::ForeignKey), "{receipt:?}");
     assert!(receipt.conflicts[0].detail.contains("parent (p)"), "{receipt:?}");
+}
+
+#[tokio::test]
+async fn c5_a_session_in_which_references_do_not_hold_writes_nothing() {
+    let lab = Lab::new(
+        "create table parent(id int primary key);
+         create table child(id int primary key, p int references parent(id));
+         insert into parent values (1), (2); insert into child values (1, 1), (2, 2);",
+        "delete from child;",
+    );
+    let plan = lab.restore("aaaaaa", &["child"]).await.unwrap();
+    lab.live.sql("delete from parent where id = 2");
+    let name = &lab.live.name;
+    let set = format!("alter database {name} set session_replication_role = replica");
+    lab.live.server.sql(&set);
+    let e = lab.apply(&plan).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    assert!(e.to_string().contains("session_replication_role is replica"), "{e}");
+    assert_eq!(lab.live.sql("select count(*) from child"), "0\n");
+    let found = registry::open_live(&lab.live.url(), 1).await.unwrap().checkup().await.unwrap();
+    assert!(found.iter().any(|c| c.found.contains("session_replication_role")), "{found:?}");
+    let reset = format!("alter database {name} reset session_replication_role");
+    lab.live.server.sql(&reset);
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [2, 1, 0, 1]);
 }
 
 #[tokio::test]

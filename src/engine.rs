@@ -4,6 +4,8 @@ pub mod mysql;
 pub mod postgres;
 pub mod sqlite;
 
+mod passes;
+mod refused;
 mod rights;
 mod spool;
 mod stop;

@@ -7,6 +7,7 @@ pub(super) mod lab;
 pub(super) mod matrix;
 pub(super) mod meddled;
 pub(super) mod proxy;
+pub(super) mod reading;
 
 use std::path::Path;
 use std::sync::Mutex;

@@ -12,12 +12,13 @@ use crate::engine::mysql::open::source;
 use crate::engine::mysql::pool::Pool;
 use crate::engine::mysql::query::Pages;
 use crate::engine::mysql::session::{Purpose, Session};
+use crate::engine::tests::reading::{key_of, scanned, schema, whole, words};
 use crate::model::filter::{Comparison, Filter};
 use crate::model::side::Which;
-use crate::model::table::{Carrier, Collation, Column, TableName, TableSchema};
-use crate::model::value::{Cells, EXACT, Value, fits};
+use crate::model::table::{Carrier, Collation, Column, TableName};
+use crate::model::value::{Cells, Value, fits};
 use crate::mount::memory::compare;
-use crate::source::{KeyRange, Scan, Source, Unfit};
+use crate::source::{KeyRange, Scan, Source};
 
 #[path = "../../../../tests/common/mariadb.rs"]
 #[allow(dead_code, unreachable_pub)]
@@ -29,30 +30,6 @@ async fn open(database: &Database) -> std::sync::Arc<dyn Source> {
     source(&database.url(), Which::Live, 3).await.unwrap()
 }
 
-async fn schema(source: &dyn Source, table: &str) -> TableSchema {
-    source.schema(&TableName::bare(table)).await.unwrap()
-}
-
-fn key_of(schema: &TableSchema) -> Vec<Column> {
-    let names = schema.keys.first().map(|key| key.columns.clone()).unwrap_or_default();
-    names.iter().map(|name| schema.require(name).unwrap().clone()).collect()
-}
-
-async fn scanned(source: &dyn Source, request: Scan) -> Vec<RecordBatch> {
-    source.scan(request).unwrap().try_collect().await.unwrap()
-}
-
-fn whole(schema: &TableSchema) -> Scan {
-    Scan {
-        table: schema.name.clone(),
-        columns: schema.columns.clone(),
-        key: key_of(schema),
-        range: KeyRange::default(),
-        filter: None,
-        unfit: Unfit::Refuse,
-    }
-}
-
 /// The rows of some batches.
 fn cells(batches: &[RecordBatch], columns: &[Column]) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
@@ -62,20 +39,6 @@ fn cells(batches: &[RecordBatch], columns: &[Column]) -> Vec<Vec<Value>> {
             rows.push(
                 (0..columns.len()).map(|at| cells.get(row, at).unwrap().to_owned()).collect(),
             );
-        }
-    }
-    rows
-}
-
-/// The cells of a batch as short words.
-fn words(batches: &[RecordBatch], columns: &[Column]) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    for batch in batches {
-        let named = columns.iter().map(|c| (&*c.name, &*c.name, c.carrier));
-        let cells = Cells::new(batch, named, EXACT).unwrap();
-        for row in 0..batch.num_rows() {
-            let cell = |at| cells.get(row, at).unwrap().to_json().to_string();
-            rows.push((0..columns.len()).map(cell).collect());
         }
     }
     rows

@@ -5,20 +5,10 @@ use crate::engine::mysql::failure::{number, state};
 use crate::engine::mysql::rows::tuple;
 use crate::engine::mysql::session::{Session, Stop};
 use crate::engine::mysql::write::sql;
+use crate::engine::refused::{Holders, Refused, duplicate, message, no_parent, words};
 use crate::model::conflict::Reason;
-use crate::model::plan::{Op, TablePlan};
+use crate::model::plan::TablePlan;
 use crate::model::value::{Cells, Value, ValueRef};
-
-/// What the server's error says of one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// A unique index has its values already.
-    Duplicate,
-    /// A parent is missing, or children hang from it.
-    Reference,
-    /// A constraint, a trigger or the type of a column.
-    Constraint,
-}
 
 /// What an error says of the rows of its statement; `None` when it is not about rows.
 pub(super) fn refused(e: &sqlx::Error) -> Option<Refused> {
@@ -56,95 +46,54 @@ impl Refusals<'_> {
         after: Option<(&Cells<'_>, usize)>,
         key: &[ValueRef<'_>],
     ) -> Result<(Reason, String), Stop> {
-        let message = match e {
-            sqlx::Error::Database(e) => e.message().to_owned(),
-            e => e.to_string(),
-        };
-        let duplicate = match kind {
-            Refused::Duplicate => after,
-            Refused::Constraint => return Ok((Reason::Constraint, message)),
-            Refused::Reference => {
+        match (kind, after) {
+            (Refused::Duplicate, Some(after)) => {
+                let mut live = Live { refusals: self, session };
+                duplicate(self.plan, &mut live, message(e), after, key).await
+            }
+            (Refused::Duplicate | Refused::Constraint, _) => Ok((Reason::Constraint, message(e))),
+            (Refused::Reference, _) => {
                 let detail = match number(e) {
                     Some(1217 | 1451 | 1834) => "rows of another table reference it".to_owned(),
-                    _ => format!("a parent is missing: {}", self.references()),
+                    _ => no_parent(self.plan),
                 };
-                return Ok((Reason::ForeignKey, detail));
-            }
-        };
-        let Some((cells, row)) = duplicate else { return Ok((Reason::Constraint, message)) };
-        if self.plan.op == Op::Insert
-            && let Some(other) = self.holder(session, &self.key, key, None).await?
-        {
-            let own = words(&self.key, key);
-            let detail = match other == own {
-                true => "another row has this key".to_owned(),
-                false => format!("live has it as {other}, which is the same key to the engine"),
-            };
-            return Ok((Reason::Exists, detail));
-        }
-        for unique in &self.plan.schema.uniques {
-            let Some(names) = unique.columns.iter().cloned().collect::<Option<Vec<_>>>() else {
-                continue;
-            };
-            let mut columns = Vec::with_capacity(names.len());
-            let mut values = Vec::with_capacity(names.len());
-            for name in &names {
-                let Some(at) = self.plan.after.iter().position(|c| c.name == *name) else { break };
-                columns.push(self.table.require(name)?);
-                values.push(cells.get(row, at)?);
-            }
-            if values.len() < names.len() || values.iter().any(|v| v.is_null()) {
-                continue;
-            }
-            if let Some(other) = self.holder(session, &columns, &values, Some(key)).await? {
-                let columns = names.join(", ");
-                let detail = match self.plan.op {
-                    Op::Insert => format!("recreated as {other}, which has the same {columns}"),
-                    _ => format!("{other} has the same {columns}"),
-                };
-                return Ok((Reason::Recreated, detail));
+                Ok((Reason::ForeignKey, detail))
             }
         }
-        Ok((Reason::Constraint, message))
     }
+}
 
-    fn references(&self) -> String {
-        let named =
-            self.plan.schema.foreign_keys.iter().map(|reference| {
-                format!("{} ({})", reference.parent, reference.columns.join(", "))
-            });
-        named.collect::<Vec<_>>().join(" or ")
-    }
+/// Live's rows of the table.
+struct Live<'s, 'a> {
+    refusals: &'s Refusals<'a>,
+    session: &'s mut Session,
+}
 
-    /// The key, in words, of a row with these values; `own` is left out of the search.
+impl Holders for Live<'_, '_> {
     async fn holder(
-        &self,
-        session: &mut Session,
-        columns: &[&TableColumn],
+        &mut self,
+        columns: &[String],
         values: &[ValueRef<'_>],
         own: Option<&[ValueRef<'_>]>,
     ) -> Result<Option<String>, Stop> {
-        let forms: Vec<_> = self.key.iter().map(|c| c.form).collect();
-        let newest = session.newest;
+        let Refusals { plan, table, key } = self.refusals;
+        let columns =
+            columns.iter().map(|name| table.require(name)).collect::<Result<Vec<_>, _>>()?;
+        let forms: Vec<_> = key.iter().map(|c| c.form).collect();
+        let newest = self.session.newest;
         let mut found = None;
-        session
-            .query(&sql::holder(self.table, &self.key, columns, newest), values, |row| {
+        self.session
+            .query(&sql::holder(table, key, &columns, newest), values, |row| {
                 let this = tuple(row, 0, &forms)?;
                 let this: Vec<ValueRef<'_>> = this.iter().map(Value::as_ref).collect();
                 if own != Some(&this[..]) {
-                    found = Some(words(&self.key, &this));
+                    found = Some(words(&plan.key.columns, &this));
                 }
                 Ok(true)
             })
             .await?;
         Ok(found)
     }
-}
-
-/// `id 412`, or `year 2024, code "a"`.
-fn words(key: &[&TableColumn], values: &[ValueRef<'_>]) -> String {
-    let pairs = key.iter().zip(values).map(|(c, v)| format!("{} {}", c.name, v.to_json()));
-    pairs.collect::<Vec<_>>().join(", ")
 }
 
 /// Why a table with triggers of these bodies can't be written, where one of them names a

@@ -8,14 +8,12 @@ use crate::engine::mysql::rows::tuple;
 use crate::engine::mysql::session::{Session, Stop};
 use crate::engine::mysql::write::refusal::{Refusals, refused};
 use crate::engine::mysql::write::sql::{Write, referenced};
+use crate::engine::passes::{self, Statements, Went};
 use crate::error::Error;
 use crate::model::conflict::Reason;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::value::{Cells, Value, ValueRef};
 use crate::target::Written;
-
-/// How often refused rows are tried again while others go through.
-const PASSES: usize = 16;
 
 /// The most rows of one insert. An update names each row once for each written column, and
 /// the server looks through them row by row: fewer are faster.
@@ -44,14 +42,6 @@ pub(super) struct Writing<'a> {
     refusals: Refusals<'a>,
     /// The most bytes of values of one statement.
     bytes: usize,
-}
-
-/// What a statement over some rows did.
-enum Went {
-    /// Each row was written.
-    Through,
-    /// Nothing stands of it; for one row: why.
-    Refused(Reason, String),
 }
 
 impl<'a> Writing<'a> {
@@ -104,157 +94,10 @@ impl<'a> Writing<'a> {
         })
     }
 
-    /// Writes these rows. Rows that a unique index or a reference refused are tried again,
-    /// backwards, while others go through: a chain of moves or a parent in the same table
-    /// frees its way. A tree is taken down from its leaves, however deep.
+    /// Writes these rows.
     pub(super) async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
-        let mut outcome = vec![Written::Done; rows.len()];
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        if self.plan.op == Op::Delete {
-            order.reverse();
-        }
-        let mut passes = 0;
-        while passes < PASSES {
-            let hung = self.hung(rows, &order).await?;
-            let (barred, free): (Vec<usize>, Vec<usize>) =
-                order.iter().partition(|i| hung.iter().any(|(hung, _)| hung == *i));
-            for (i, shown) in hung {
-                let detail = format!("rows of {shown} reference it");
-                outcome[i] = Written::Refused(Reason::ForeignKey, detail);
-            }
-            let mut refused = Vec::new();
-            let mut through = false;
-            for (i, went) in self.all(rows, &free).await? {
-                match went {
-                    Went::Through => {
-                        outcome[i] = Written::Done;
-                        through = true;
-                    }
-                    Went::Refused(reason, detail) => {
-                        if matches!(reason, Reason::Exists | Reason::Recreated | Reason::ForeignKey)
-                        {
-                            refused.push(i);
-                        }
-                        outcome[i] = Written::Refused(reason, detail);
-                    }
-                }
-            }
-            passes += usize::from(!refused.is_empty());
-            refused.extend(barred);
-            if refused.is_empty() || !through {
-                break;
-            }
-            refused.reverse();
-            order = refused;
-        }
-        Ok(outcome)
-    }
-
-    /// The rows of `order` that rows of other tables refer to, and of which.
-    async fn hung(
-        &mut self,
-        rows: &[usize],
-        order: &[usize],
-    ) -> Result<Vec<(usize, String)>, Stop> {
-        let mut hung = Vec::new();
-        let key: Vec<&TableColumn> = self.write.key.iter().map(|(_, c)| *c).collect();
-        let forms: Vec<_> = key.iter().map(|c| c.form).collect();
-        for child in &self.children {
-            for some in order.chunks(INSERTED) {
-                let keys =
-                    some.iter().map(|i| self.key_of(rows[*i])).collect::<Result<Vec<_>, _>>()?;
-                let goes = self.plan.op == Op::Delete;
-                let newest = self.session.newest;
-                let sql = referenced(self.table, &key, child, (some.len(), goes), newest);
-                let mut named = Vec::new();
-                self.session
-                    .query(&sql, &keys.concat(), |row| {
-                        let this = tuple(row, 0, &forms)?;
-                        let this: Vec<ValueRef<'_>> = this.iter().map(Value::as_ref).collect();
-                        named.push(word(&this));
-                        Ok(true)
-                    })
-                    .await?;
-                for (i, key) in some.iter().zip(&keys) {
-                    if named.contains(&word(key)) {
-                        hung.push((*i, child.shown.clone()));
-                    }
-                }
-            }
-        }
-        Ok(hung)
-    }
-
-    /// Writes the rows of `order`, many at a time; what the server refuses is halved until
-    /// it is one row.
-    async fn all(&mut self, rows: &[usize], order: &[usize]) -> Result<Vec<(usize, Went)>, Stop> {
-        let most = if self.plan.op == Op::Insert { INSERTED } else { ADDRESSED };
-        let most = most.min(PARAMETERS / self.write.width().max(1)).max(1);
-        let mut went = Vec::with_capacity(order.len());
-        let mut due: Vec<&[usize]> = order.chunks(most).rev().collect();
-        while let Some(some) = due.pop() {
-            let mut parameters = Vec::with_capacity(some.len() * self.write.width());
-            self.parameters(rows, some, &mut parameters)?;
-            let long = parameters.iter().map(size).sum::<usize>() > self.bytes;
-            if long && some.len() > 1 {
-                let (first, second) = some.split_at(some.len() / 2);
-                due.extend([second, first]);
-                continue;
-            }
-            match self.one_statement(rows, some, &parameters).await? {
-                Went::Through => went.extend(some.iter().map(|i| (*i, Went::Through))),
-                Went::Refused(..) if some.len() > 1 => {
-                    let (first, second) = some.split_at(some.len() / 2);
-                    due.extend([second, first]);
-                }
-                refused => went.push((some[0], refused)),
-            }
-        }
-        Ok(went)
-    }
-
-    async fn one_statement(
-        &mut self,
-        rows: &[usize],
-        some: &[usize],
-        parameters: &[ValueRef<'_>],
-    ) -> Result<Went, Stop> {
-        let sql = self.write.statement(some.len());
-        self.session.run("savepoint restorekit").await?;
-        let (reason, detail) = match self.session.execute(&sql, parameters).await {
-            Err(e) => {
-                let Some(kind) = refused(&e) else { return Err(e.into()) };
-                self.take_back().await?;
-                if some.len() > 1 {
-                    return Ok(Went::Refused(Reason::Constraint, String::new()));
-                }
-                let key = self.key_of(rows[some[0]])?;
-                let after = self.after.as_ref().map(|after| (after, rows[some[0]]));
-                self.refusals.explain(self.session, kind, &e, after, &key).await?
-            }
-            Ok(found) => {
-                let mut warnings = self.session.warnings().await?;
-                warnings.retain(|w| !HARMLESS.contains(&w.number.as_str()));
-                let found = usize::try_from(found).unwrap_or(usize::MAX);
-                if found == some.len() && warnings.is_empty() {
-                    return Ok(Went::Through);
-                }
-                self.take_back().await?;
-                if found > some.len() {
-                    return Err(Error::refused(format!(
-                        "live: a write by key changed {found} rows of {} instead of {}",
-                        self.plan.table,
-                        some.len()
-                    ))
-                    .into());
-                }
-                match warnings.into_iter().next() {
-                    Some(warning) => (Reason::NotExact, format!("the server says: {warning}")),
-                    None => (Reason::Constraint, "0 rows were found to write".to_owned()),
-                }
-            }
-        };
-        Ok(Went::Refused(reason, detail))
+        let op = self.plan.op;
+        passes::write(self, op, rows).await
     }
 
     /// Back to before the statement; an engine without transactions says that it can't.
@@ -315,6 +158,98 @@ impl<'a> Writing<'a> {
         let cells = if self.plan.op == Op::Insert { &self.after } else { &self.before };
         let cells = cells.as_ref().ok_or_else(|| lacking("of its key"))?;
         self.write.key.iter().map(|(at, _)| cells.get(row, *at)).collect()
+    }
+}
+
+impl Statements for Writing<'_> {
+    async fn hung(
+        &mut self,
+        rows: &[usize],
+        order: &[usize],
+    ) -> Result<Vec<(usize, String)>, Stop> {
+        let mut hung = Vec::new();
+        let key: Vec<&TableColumn> = self.write.key.iter().map(|(_, c)| *c).collect();
+        let forms: Vec<_> = key.iter().map(|c| c.form).collect();
+        for child in &self.children {
+            for some in order.chunks(INSERTED) {
+                let keys =
+                    some.iter().map(|i| self.key_of(rows[*i])).collect::<Result<Vec<_>, _>>()?;
+                let goes = self.plan.op == Op::Delete;
+                let newest = self.session.newest;
+                let sql = referenced(self.table, &key, child, (some.len(), goes), newest);
+                let mut named = Vec::new();
+                self.session
+                    .query(&sql, &keys.concat(), |row| {
+                        let this = tuple(row, 0, &forms)?;
+                        let this: Vec<ValueRef<'_>> = this.iter().map(Value::as_ref).collect();
+                        named.push(word(&this));
+                        Ok(true)
+                    })
+                    .await?;
+                for (i, key) in some.iter().zip(&keys) {
+                    if named.contains(&word(key)) {
+                        hung.push((*i, child.shown.clone()));
+                    }
+                }
+            }
+        }
+        Ok(hung)
+    }
+
+    fn most(&self) -> usize {
+        let most = if self.plan.op == Op::Insert { INSERTED } else { ADDRESSED };
+        most.min(PARAMETERS / self.write.width().max(1)).max(1)
+    }
+
+    async fn one_statement(
+        &mut self,
+        rows: &[usize],
+        some: &[usize],
+    ) -> Result<Option<Vec<Went>>, Stop> {
+        let mut parameters = Vec::with_capacity(some.len() * self.write.width());
+        self.parameters(rows, some, &mut parameters)?;
+        if some.len() > 1 && parameters.iter().map(size).sum::<usize>() > self.bytes {
+            return Ok(None);
+        }
+        let sql = self.write.statement(some.len());
+        self.session.run("savepoint restorekit").await?;
+        let (reason, detail) = match self.session.execute(&sql, &parameters).await {
+            Err(e) => {
+                let Some(kind) = refused(&e) else { return Err(e.into()) };
+                self.take_back().await?;
+                if some.len() > 1 {
+                    return Ok(None);
+                }
+                let key = self.key_of(rows[some[0]])?;
+                let after = self.after.as_ref().map(|after| (after, rows[some[0]]));
+                self.refusals.explain(self.session, kind, &e, after, &key).await?
+            }
+            Ok(found) => {
+                let mut warnings = self.session.warnings().await?;
+                warnings.retain(|w| !HARMLESS.contains(&w.number.as_str()));
+                let found = usize::try_from(found).unwrap_or(usize::MAX);
+                if found == some.len() && warnings.is_empty() {
+                    return Ok(Some(some.iter().map(|_| Went::Through).collect()));
+                }
+                self.take_back().await?;
+                if found > some.len() {
+                    return Err(Error::refused(format!(
+                        "live: a write by key changed {found} rows of {} instead of {}",
+                        self.plan.table,
+                        some.len()
+                    ))
+                    .into());
+                }
+                if some.len() > 1 {
+                    return Ok(None);
+                }
+                match warnings.into_iter().next() {
+                    Some(warning) => (Reason::NotExact, format!("the server says: {warning}")),
+                    None => (Reason::Constraint, "0 rows were found to write".to_owned()),
+                }
+            }
+        };
+        Ok(Some(vec![Went::Refused(reason, detail)]))
     }
 }
 

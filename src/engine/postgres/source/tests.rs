@@ -5,12 +5,13 @@ use futures::TryStreamExt;
 
 use crate::engine::postgres::open::source;
 use crate::engine::postgres::session::Parameter;
+use crate::engine::tests::reading::{key_of, scanned, schema, whole, words};
 use crate::fit::carry::carry_rows;
 use crate::model::filter::{Comparison, Filter};
 use crate::model::side::Which;
-use crate::model::table::{Automatic, Carrier, Collation, Column, TableName, TableSchema};
-use crate::model::value::{Cells, EXACT, Value};
-use crate::source::{KeyRange, Scan, Source, Unfit};
+use crate::model::table::{Automatic, Carrier, Collation};
+use crate::model::value::Value;
+use crate::source::{KeyRange, Scan, Source};
 
 mod edges;
 
@@ -24,44 +25,6 @@ pub(in crate::engine::postgres) mod types;
 
 async fn open(database: &Database) -> std::sync::Arc<dyn Source> {
     source(&database.url(), Which::Live, 3).await.unwrap()
-}
-
-async fn schema(source: &dyn Source, table: &str) -> TableSchema {
-    source.schema(&TableName::bare(table)).await.unwrap()
-}
-
-fn key_of(schema: &TableSchema) -> Vec<Column> {
-    let names = schema.keys.first().map(|key| key.columns.clone()).unwrap_or_default();
-    names.iter().map(|name| schema.require(name).unwrap().clone()).collect()
-}
-
-async fn scanned(source: &dyn Source, request: Scan) -> Vec<RecordBatch> {
-    source.scan(request).unwrap().try_collect().await.unwrap()
-}
-
-fn whole(schema: &TableSchema) -> Scan {
-    Scan {
-        table: schema.name.clone(),
-        columns: schema.columns.clone(),
-        key: key_of(schema),
-        range: KeyRange::default(),
-        filter: None,
-        unfit: Unfit::Refuse,
-    }
-}
-
-/// The cells of a batch as short words.
-fn words(batches: &[RecordBatch], columns: &[Column]) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    for batch in batches {
-        let named = columns.iter().map(|c| (&*c.name, &*c.name, c.carrier));
-        let cells = Cells::new(batch, named, EXACT).unwrap();
-        for row in 0..batch.num_rows() {
-            let cell = |at| cells.get(row, at).unwrap().to_json().to_string();
-            rows.push((0..columns.len()).map(cell).collect());
-        }
-    }
-    rows
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 
+use crate::engine::passes::{self, Statements, Went};
 use crate::engine::postgres::catalogue::{Table, TableColumn};
 use crate::engine::postgres::session::{Session, Stop, raw};
 use crate::engine::postgres::types::Form;
@@ -20,9 +21,6 @@ use crate::model::plan::{Op, TablePlan};
 use crate::model::table::Column;
 use crate::model::value::{Cells, ValueRef};
 use crate::target::{Written, Wrote};
-
-/// How often refused rows are tried again while others go through.
-const PASSES: usize = 16;
 
 /// The most bytes of values of one statement; one row may be larger.
 const BYTES: usize = 32 << 20;
@@ -79,14 +77,6 @@ const UNTOUCHED: &str = "select (not exists (select from pg_catalog.pg_trigger t
         where t.tgrelid operator(pg_catalog.=) $1::pg_catalog.oid and not t.tgisinternal) \
       and not exists (select from pg_catalog.pg_rewrite r \
         where r.ev_class operator(pg_catalog.=) $1::pg_catalog.oid))::pg_catalog.text";
-
-/// What a statement did to a row.
-enum Went {
-    /// It was written.
-    Through,
-    /// It was not: why.
-    Refused(Reason, String),
-}
 
 impl<'a> Writing<'a> {
     pub(super) async fn new(
@@ -150,50 +140,10 @@ impl<'a> Writing<'a> {
         Ok(told.into_iter().flatten().flatten().next().as_deref() == Some("true"))
     }
 
-    /// Writes these rows. Rows that a unique index or a reference refused are tried again,
-    /// backwards, while others go through: a chain of moves or a parent in the same table
-    /// frees its way. A tree is taken down from its leaves, however deep.
+    /// Writes these rows.
     async fn rows(&mut self, rows: &[usize]) -> Result<Vec<Written>, Stop> {
-        let mut outcome = vec![Written::Done; rows.len()];
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        if self.plan.op == Op::Delete {
-            order.reverse();
-        }
-        let mut passes = 0;
-        while passes < PASSES {
-            let hung = self.hung(rows, &order).await?;
-            let (barred, free): (Vec<usize>, Vec<usize>) =
-                order.iter().partition(|i| hung.iter().any(|(hung, _)| hung == *i));
-            for (i, shown) in hung {
-                let detail = format!("rows of {shown} reference it");
-                outcome[i] = Written::Refused(Reason::ForeignKey, detail);
-            }
-            let mut again = Vec::new();
-            let mut through = false;
-            for (i, went) in self.all(rows, &free).await? {
-                match went {
-                    Went::Through => {
-                        outcome[i] = Written::Done;
-                        through = true;
-                    }
-                    Went::Refused(reason, detail) => {
-                        if matches!(reason, Reason::Exists | Reason::Recreated | Reason::ForeignKey)
-                        {
-                            again.push(i);
-                        }
-                        outcome[i] = Written::Refused(reason, detail);
-                    }
-                }
-            }
-            passes += usize::from(!again.is_empty());
-            again.extend(barred);
-            if again.is_empty() || !through {
-                break;
-            }
-            again.reverse();
-            order = again;
-        }
-        Ok(outcome)
+        let op = self.plan.op;
+        passes::write(self, op, rows).await
     }
 
     /// Raises the counters of the written columns past the numbers of these rows.
@@ -217,102 +167,6 @@ impl<'a> Writing<'a> {
             }
         }
         Ok(())
-    }
-
-    /// The rows of `order` that rows of other tables refer to, and of which.
-    async fn hung(
-        &mut self,
-        rows: &[usize],
-        order: &[usize],
-    ) -> Result<Vec<(usize, String)>, Stop> {
-        let mut hung = Vec::new();
-        if self.children.is_empty() || order.is_empty() {
-            return Ok(hung);
-        }
-        let key: Vec<&TableColumn> = self.write.key.iter().map(|(_, c)| *c).collect();
-        let keys = self.arrays(&self.before, &self.write.key, rows, order)?;
-        let elements = elements(&keys);
-        for child in &self.children {
-            let goes = self.plan.op == Op::Delete;
-            let sql = referenced(self.table, &key, &elements, child, goes);
-            for place in places(self.session, &sql, keys.clone(), 0).await? {
-                if let Some(i) = order.get(place) {
-                    hung.push((*i, child.shown.clone()));
-                }
-            }
-        }
-        Ok(hung)
-    }
-
-    /// Writes the rows of `order` in one statement; what the server refuses is halved until it
-    /// is one row.
-    async fn all(&mut self, rows: &[usize], order: &[usize]) -> Result<Vec<(usize, Went)>, Stop> {
-        let mut went = Vec::with_capacity(order.len());
-        let mut due = vec![order];
-        while let Some(some) = due.pop().filter(|some| !some.is_empty()) {
-            let arrays = self.parameters(rows, some)?;
-            let halves = some.split_at(some.len() / 2);
-            if some.len() > 1 && arrays.iter().map(Array::len).sum::<usize>() > BYTES {
-                due.extend([halves.1, halves.0]);
-                continue;
-            }
-            match self.one_statement(rows, some, arrays).await? {
-                Some(each) => went.extend(some.iter().copied().zip(each)),
-                None => due.extend([halves.1, halves.0]),
-            }
-        }
-        Ok(went)
-    }
-
-    /// What became of each row; `None` where nothing was written and halves shall be tried.
-    async fn one_statement(
-        &mut self,
-        rows: &[usize],
-        some: &[usize],
-        arrays: Vec<Array>,
-    ) -> Result<Option<Vec<Went>>, Stop> {
-        let stored = self.stored.as_ref().map_or(&[][..], |stored| &stored.columns);
-        let sql = self.write.statement(&elements(&arrays), stored);
-        self.session.run("savepoint restorekit").await?;
-        let found = match self.plan.op {
-            Op::Insert => self.session.execute(&sql, arrays).await.map(Found::Rows),
-            _ => match self.found(&sql, arrays, some).await {
-                Ok(places) => Ok(Found::Places(places)),
-                Err(Stop::Server(e)) => Err(e),
-                Err(ours) => return Err(ours),
-            },
-        };
-        let swallowed = || Went::Refused(Reason::Constraint, SWALLOWED.to_owned());
-        match found {
-            Ok(Found::Rows(count)) if count == some.len() as u64 => {}
-            Ok(Found::Rows(count)) if count < some.len() as u64 => {
-                self.take_back().await?;
-                return Ok((some.len() == 1).then(|| vec![swallowed()]));
-            }
-            Ok(Found::Rows(_)) => return Err(self.too_many().into()),
-            Ok(Found::Places(places)) => {
-                let once: HashSet<usize> = places.iter().copied().collect();
-                if once.len() < places.len() {
-                    return Err(self.too_many().into());
-                }
-                self.session.run("release savepoint restorekit").await?;
-                let each = (0..some.len()).map(|place| match once.contains(&place) {
-                    true => Went::Through,
-                    false => swallowed(),
-                });
-                return Ok(Some(each.collect()));
-            }
-            Err(e) => {
-                let Some(kind) = refused(&e) else { return Err(e.into()) };
-                self.take_back().await?;
-                if some.len() > 1 {
-                    return Ok(None);
-                }
-                return Ok(Some(vec![self.explained(kind, &e, rows[some[0]]).await?]));
-            }
-        }
-        self.session.run("release savepoint restorekit").await?;
-        Ok(Some(some.iter().map(|_| Went::Through).collect()))
     }
 
     /// The places among `some` of the rows that a statement found; what it tells of them is kept.
@@ -393,6 +247,85 @@ impl<'a> Writing<'a> {
             Array::of(column.form.carrier(), some.len(), |i| image.get(rows[some[i]], *at))
         };
         columns.iter().map(of).collect()
+    }
+}
+
+impl Statements for Writing<'_> {
+    async fn hung(&mut self, rows: &[usize], some: &[usize]) -> Result<Vec<(usize, String)>, Stop> {
+        let mut hung = Vec::new();
+        if self.children.is_empty() || some.is_empty() {
+            return Ok(hung);
+        }
+        let key: Vec<&TableColumn> = self.write.key.iter().map(|(_, c)| *c).collect();
+        let keys = self.arrays(&self.before, &self.write.key, rows, some)?;
+        let elements = elements(&keys);
+        for child in &self.children {
+            let goes = self.plan.op == Op::Delete;
+            let sql = referenced(self.table, &key, &elements, child, goes);
+            for place in places(self.session, &sql, keys.clone(), 0).await? {
+                if let Some(i) = some.get(place) {
+                    hung.push((*i, child.shown.clone()));
+                }
+            }
+        }
+        Ok(hung)
+    }
+
+    fn most(&self) -> usize {
+        usize::MAX
+    }
+
+    async fn one_statement(
+        &mut self,
+        rows: &[usize],
+        some: &[usize],
+    ) -> Result<Option<Vec<Went>>, Stop> {
+        let arrays = self.parameters(rows, some)?;
+        if some.len() > 1 && arrays.iter().map(Array::len).sum::<usize>() > BYTES {
+            return Ok(None);
+        }
+        let stored = self.stored.as_ref().map_or(&[][..], |stored| &stored.columns);
+        let sql = self.write.statement(&elements(&arrays), stored);
+        self.session.run("savepoint restorekit").await?;
+        let found = match self.plan.op {
+            Op::Insert => self.session.execute(&sql, arrays).await.map(Found::Rows),
+            _ => match self.found(&sql, arrays, some).await {
+                Ok(places) => Ok(Found::Places(places)),
+                Err(Stop::Server(e)) => Err(e),
+                Err(ours) => return Err(ours),
+            },
+        };
+        let swallowed = || Went::Refused(Reason::Constraint, SWALLOWED.to_owned());
+        match found {
+            Ok(Found::Rows(count)) if count == some.len() as u64 => {}
+            Ok(Found::Rows(count)) if count < some.len() as u64 => {
+                self.take_back().await?;
+                return Ok((some.len() == 1).then(|| vec![swallowed()]));
+            }
+            Ok(Found::Rows(_)) => return Err(self.too_many().into()),
+            Ok(Found::Places(places)) => {
+                let once: HashSet<usize> = places.iter().copied().collect();
+                if once.len() < places.len() {
+                    return Err(self.too_many().into());
+                }
+                self.session.run("release savepoint restorekit").await?;
+                let each = (0..some.len()).map(|place| match once.contains(&place) {
+                    true => Went::Through,
+                    false => swallowed(),
+                });
+                return Ok(Some(each.collect()));
+            }
+            Err(e) => {
+                let Some(kind) = refused(&e) else { return Err(e.into()) };
+                self.take_back().await?;
+                if some.len() > 1 {
+                    return Ok(None);
+                }
+                return Ok(Some(vec![self.explained(kind, &e, rows[some[0]]).await?]));
+            }
+        }
+        self.session.run("release savepoint restorekit").await?;
+        Ok(Some(some.iter().map(|_| Went::Through).collect()))
     }
 }
 

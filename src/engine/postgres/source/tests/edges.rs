@@ -6,6 +6,7 @@ use crate::engine::postgres::catalogue::Table;
 use crate::engine::postgres::pool::Pool;
 use crate::engine::postgres::session::Session;
 use crate::error::Error;
+use crate::model::table::TableName;
 
 #[tokio::test]
 async fn g1_a_table_rewritten_behind_the_snapshot_is_not_taken_for_emptied() {

@@ -8,6 +8,8 @@ use crate::engine::postgres::session::quote_text;
 use crate::engine::postgres::types::words as said;
 use crate::engine::tests::matrix::Kind;
 use crate::engine::tests::{Line, is_documented, table};
+use crate::model::table::Column;
+use crate::model::value::{Cells, EXACT};
 
 /// Types with values at their edges, read and compared with what psql prints.
 #[tokio::test]

@@ -33,8 +33,8 @@ const FIRST_ROWS: usize = 512;
 /// The most rows of a page.
 const PAGE_ROWS: usize = 2 * BATCH_ROWS;
 
-/// A page with this many bytes ends; the next one has fewer rows.
-const PAGE_BYTES: usize = 8 << 20;
+/// A page with this many bytes ends; the next one has fewer rows. Each key range may hold one.
+const PAGE_BYTES: usize = 2 << 20;
 
 /// Starts to read; when the stream is dropped, reading stops with the page.
 pub(crate) fn scan(pool: Arc<Pool>, known: Arc<Known>, request: Scan) -> SendableRecordBatchStream {

@@ -30,11 +30,11 @@ const FIRST_ROWS: usize = 512;
 /// The most rows of a page.
 const PAGE_ROWS: usize = 4 * BATCH_ROWS;
 
-/// The bytes that a page aims at.
-const PAGE_BYTES: usize = 8 << 20;
+/// The bytes that a page aims at: each key range may hold one.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// A page with this many bytes ends, and its connection is given up.
-const MOST_BYTES: usize = 4 * PAGE_BYTES;
+const MOST_BYTES: usize = 8 * PAGE_BYTES;
 
 /// Starts to read; the stream stops reading when it is dropped.
 pub(crate) fn scan(pool: Arc<Pool>, known: Arc<Known>, request: Scan) -> SendableRecordBatchStream {

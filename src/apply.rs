@@ -48,8 +48,8 @@ use crate::verify::{self, VerifyReport};
 /// How often a batch is tried that deadlocks with other clients.
 const TRIES: usize = 10;
 
-/// So many rows are looked at in less time than it takes to note something durably.
-const SOON: u64 = 16_384;
+/// So many rows are looked at in about the time that it takes to note something durably.
+const SOON: u64 = 65_536;
 
 /// How a plan is applied.
 #[derive(Clone, Debug)]
@@ -138,6 +138,7 @@ pub async fn apply(
             (id, now, Some(fresh))
         }
     };
+    plan.durable().await?;
     let pace = options.pace.as_deref();
     let (unsaved, ahead) = (Vec::new(), Ahead::new(plan));
     let mut run = Run { plan, ahead, target, begun: fresh, records, unsaved, pace, progress };

@@ -34,6 +34,11 @@ impl WriteBehind {
         &self.file
     }
 
+    /// The file, which stays open while this is held.
+    pub(crate) fn held(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
     /// So many bytes were stored in it.
     ///
     /// # Errors

@@ -42,6 +42,19 @@ pub trait Target: Send {
         keys: &RecordBatch,
     ) -> Result<(RecordBatch, Vec<bool>)>;
 
+    /// [`Target::read`], where live is believed to hold the rows of `expected`: the same batch, none
+    /// of whose cells is a misfit. Where every row stands just so, kind and bytes of each cell,
+    /// `expected` itself may be given back, so that no other batch has to be made of them.
+    async fn read_expected(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+        _expected: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)> {
+        self.read(plan, columns, keys).await
+    }
+
     /// Writes the rows `rows` (indices into the images) and says for each how it went.
     /// A refused row leaves the transaction usable and the other rows written, unless one
     /// is [`Written::Ended`]: then nothing of the transaction stands. `columns` are those that
@@ -70,6 +83,12 @@ pub trait Target: Send {
 
     /// Rolls back; harmless when there is no transaction.
     async fn rollback(&mut self) -> Result<()>;
+
+    /// Another connection to the same database, which can't write, for reading beside this one;
+    /// `None` where a second one would not read faster.
+    async fn beside(&mut self) -> Result<Option<Box<dyn Target>>> {
+        Ok(None)
+    }
 
     /// Closes the connection and waits for it; an open transaction is rolled back.
     async fn close(self: Box<Self>) -> Result<()>;

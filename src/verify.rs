@@ -4,22 +4,26 @@
 //! changed since, or is gone. That the application changed a row is no error.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
-use crate::model::plan::{Op, TablePlan};
+use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::receipt::Receipt;
 use crate::model::table::Column;
 use crate::model::value::push_exact;
 use crate::plan::file::image;
 use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile};
 use crate::plan::group::Group;
-use crate::plan::judge::{Judge, Standing, columns, conflict, keys, take};
+use crate::plan::judge::{Judge, Standing, columns, conflict, expected, keys, take};
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::target::Target;
@@ -77,7 +81,11 @@ pub async fn verify_operation(
             live.origin().location
         )));
     }
-    verify(plan, &plan.records().await?, &mut FromSource(live), progress).await
+    let records = plan.records().await?;
+    progress.start("verify", Some(rows(&records)));
+    let looked = look(plan, &records, &mut FromSource(live), None, progress).await;
+    progress.finish();
+    Ok(report(plan, looked?))
 }
 
 /// The same through a target, in reading transactions; `records` say what was written.
@@ -87,72 +95,183 @@ pub(crate) async fn verify_target(
     target: &mut dyn Target,
     progress: &dyn Progress,
 ) -> Result<VerifyReport> {
-    verify(plan, records, &mut FromTarget(target), progress).await
+    progress.start("verify", Some(rows(records)));
+    let helper = match rows(records) > FEW {
+        true => target.beside().await?.map(Helper::begin),
+        false => None,
+    };
+    let units = helper.as_ref().map(|helper| &helper.units);
+    let looked = look(plan, records, &mut FromTarget(target), units, progress).await;
+    let theirs = match helper {
+        Some(helper) => helper.end().await,
+        None => Ok(Vec::new()),
+    };
+    progress.finish();
+    let mut looked = looked?;
+    looked.extend(theirs?);
+    looked.sort_by_key(|one| one.batch);
+    Ok(report(plan, looked))
 }
 
-async fn verify(
+/// So many rows are looked at over one connection.
+const FEW: u64 = 8192;
+
+/// The numbers of the batches of which something was written.
+fn wrote(records: &[BatchRecord]) -> impl Iterator<Item = u64> {
+    let wrote = |r: &BatchRecord| r.state == BatchState::Committed && !r.written.is_empty();
+    (0..).zip(records).filter(move |(_, r)| wrote(r)).map(|(id, _)| id)
+}
+
+/// How many rows were written.
+fn rows(records: &[BatchRecord]) -> u64 {
+    records.iter().map(|r| r.written.len() as u64).sum()
+}
+
+/// Looks at all batches, but for those that somebody else takes over `others`.
+async fn look(
     plan: &PlanFile,
     records: &[BatchRecord],
     reader: &mut dyn Reader,
+    others: Option<&mpsc::Sender<Unit>>,
     progress: &dyn Progress,
-) -> Result<VerifyReport> {
-    let written = records.iter().map(|r| r.written.len() as u64).sum();
-    progress.start("verify", Some(written));
-    let tables = &plan.header().tables;
-    let mut report = VerifyReport {
-        tables: tables
-            .iter()
-            .map(|t| TableCheck { table: t.table.to_string(), ..TableCheck::default() })
-            .collect(),
-        examples: Vec::new(),
-    };
-    let wrote = (0..).zip(records);
-    let wrote = wrote.filter(|(_, r)| r.state == BatchState::Committed && !r.written.is_empty());
-    let wrote: Vec<u64> = wrote.map(|(id, _)| id).collect();
-    let (mut ahead, mut due) = (Ahead::new(plan), &wrote[..]);
+) -> Result<Vec<Looked>> {
+    let tables: Vec<Arc<TablePlan>> = plan.header().tables.iter().cloned().map(Arc::new).collect();
+    let wrote: Vec<u64> = wrote(records).collect();
+    let (mut ahead, mut due, mut looked) = (Ahead::new(plan), &wrote[..], Vec::new());
     while !due.is_empty() {
         let group = Group::next(plan, &mut ahead, due, None).await?;
         due = &due[group.parts.len()..];
-        let batch = &group.batch;
-        let table = &tables[batch.table];
-        let columns = columns(table);
         let own = group.parts.iter().flat_map(|(id, own)| {
             let written = records[*id as usize].written.rows();
             written.into_iter().map(|row| own.start + row)
         });
-        let rows: Vec<usize> = own.collect();
-        let wanted = take(keys(batch)?, &rows)?;
-        let (live, exists) = reader.rows(table, &columns, &wanted).await?;
-        let judge = Judge::new(table, (batch, &rows), &columns, (&live, &exists))?;
-        let line = &mut report.tables[batch.table];
-        line.written += rows.len() as u64;
+        let (table, rows) = (Arc::clone(&tables[group.batch.table]), own.collect());
+        let unit = Unit { table, batch: group.batch, rows };
+        progress.advance(unit.rows.len() as u64);
+        let unit = match others {
+            None => unit,
+            Some(others) => match others.try_send(unit) {
+                Ok(()) => continue,
+                Err(TrySendError::Full(unit)) => unit,
+                // It has failed, and says how in the end.
+                Err(TrySendError::Closed(_)) => break,
+            },
+        };
+        looked.push(unit.look(reader).await?);
+    }
+    Ok(looked)
+}
+
+/// The report of batches in their order.
+fn report(plan: &PlanFile, looked: Vec<Looked>) -> VerifyReport {
+    let tables = plan.header().tables.iter();
+    let tables = tables.map(|t| TableCheck { table: t.table.to_string(), ..TableCheck::default() });
+    let mut report = VerifyReport { tables: tables.collect(), examples: Vec::new() };
+    for one in looked {
+        let line = &mut report.tables[one.table];
+        line.written += one.check.written;
+        line.same += one.check.same;
+        line.changed += one.check.changed;
+        line.gone += one.check.gone;
+        let room = Receipt::CONFLICTS_LISTED.saturating_sub(report.examples.len());
+        report.examples.extend(one.examples.into_iter().take(room));
+    }
+    report
+}
+
+/// A second connection on which batches are looked at.
+struct Helper {
+    units: mpsc::Sender<Unit>,
+    looking: JoinHandle<Result<Vec<Looked>>>,
+}
+
+impl Helper {
+    fn begin(mut target: Box<dyn Target>) -> Self {
+        // One waits while another is looked at.
+        let (units, mut inbox) = mpsc::channel::<Unit>(1);
+        let looking = tokio::spawn(async move {
+            let mut looked = Vec::new();
+            let mut failed = None;
+            while let Some(unit) = inbox.recv().await {
+                match unit.look(&mut FromTarget(target.as_mut())).await {
+                    Ok(one) => looked.push(one),
+                    Err(e) => {
+                        failed = Some(e);
+                        break;
+                    }
+                }
+            }
+            drop(inbox);
+            let closed = target.close().await;
+            match failed {
+                Some(e) => Err(e),
+                None => closed.map(|()| looked),
+            }
+        });
+        Self { units, looking }
+    }
+
+    /// What it found.
+    async fn end(self) -> Result<Vec<Looked>> {
+        drop(self.units);
+        let ended = |e| Error::failed("live could not be read a second time").because(e);
+        self.looking.await.map_err(ended)?
+    }
+}
+
+/// Rows of one batch that are to be looked at.
+#[derive(Debug)]
+struct Unit {
+    table: Arc<TablePlan>,
+    batch: Batch,
+    rows: Vec<usize>,
+}
+
+/// How the rows of a batch stand; the name of `check` is left empty.
+#[derive(Debug)]
+struct Looked {
+    batch: u64,
+    table: usize,
+    check: TableCheck,
+    examples: Vec<Conflict>,
+}
+
+impl Unit {
+    async fn look(&self, reader: &mut dyn Reader) -> Result<Looked> {
+        let Unit { table, batch, rows } = self;
+        let columns = columns(table);
+        let wanted = take(keys(batch)?, rows)?;
+        let expected = expected(table, (batch, rows), &columns, true)?;
+        let (live, exists) = reader.rows(table, &columns, &wanted, expected.as_ref()).await?;
+        let judge = Judge::new(table, (batch, rows), &columns, (&live, &exists))?;
+        let mut check = TableCheck { written: rows.len() as u64, ..TableCheck::default() };
+        let mut examples = Vec::new();
         for (at, &row) in rows.iter().enumerate() {
             let detail = match judge.standing(at)? {
                 Standing::After => {
-                    line.same += 1;
+                    check.same += 1;
                     continue;
                 }
                 _ if table.op != Op::Delete && !exists[at] => {
-                    line.gone += 1;
+                    check.gone += 1;
                     "gone since it was written"
                 }
                 _ => {
-                    line.changed += 1;
+                    check.changed += 1;
                     "changed since it was written"
                 }
             };
-            if report.examples.len() < Receipt::CONFLICTS_LISTED {
+            if examples.len() < Receipt::CONFLICTS_LISTED {
                 let reason = if exists[at] { Reason::Data } else { Reason::NotFound };
-                report.examples.push(conflict(table, batch, row, reason, detail.to_owned())?);
+                examples.push(conflict(table, batch, row, reason, detail.to_owned())?);
             }
         }
-        progress.advance(rows.len() as u64);
+        Ok(Looked { batch: batch.id, table: batch.table, check, examples })
     }
-    progress.finish();
-    Ok(report)
 }
 
-/// Reads rows by key: one row for each key, and whether it exists.
+/// Reads rows by key: one row for each key, and whether it exists; `expected` as in
+/// [`Target::read_expected`].
 #[async_trait]
 trait Reader: Send {
     async fn rows(
@@ -160,6 +279,7 @@ trait Reader: Send {
         plan: &TablePlan,
         columns: &[Column],
         keys: &RecordBatch,
+        expected: Option<&RecordBatch>,
     ) -> Result<(RecordBatch, Vec<bool>)>;
 }
 
@@ -172,9 +292,13 @@ impl Reader for FromTarget<'_> {
         plan: &TablePlan,
         columns: &[Column],
         keys: &RecordBatch,
+        expected: Option<&RecordBatch>,
     ) -> Result<(RecordBatch, Vec<bool>)> {
         self.0.begin_reading().await?;
-        let read = self.0.read(plan, columns, keys).await;
+        let read = match expected {
+            Some(expected) => self.0.read_expected(plan, columns, keys, expected).await,
+            None => self.0.read(plan, columns, keys).await,
+        };
         self.0.rollback().await?;
         read
     }
@@ -189,6 +313,7 @@ impl Reader for FromSource<'_> {
         plan: &TablePlan,
         columns: &[Column],
         keys: &RecordBatch,
+        _expected: Option<&RecordBatch>,
     ) -> Result<(RecordBatch, Vec<bool>)> {
         let key = image::pick(columns, &plan.key.columns)?;
         let wanted = image::project(keys, &key)?;

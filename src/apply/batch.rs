@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use arrow::array::RecordBatch;
+
 use crate::error::{Error, Result};
 use crate::model::conflict::Reason;
 use crate::model::plan::{Batch, Op, TablePlan};
-use crate::model::table::{KeyOrigin, TriggerEvent};
+use crate::model::table::{Column, KeyOrigin, TriggerEvent};
 use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict};
-use crate::plan::judge::{Judge, Standing, columns, conflict, fires, keys, take};
+use crate::plan::judge::{Judge, Standing, columns, conflict, expected, fires, keys, take};
 use crate::target::{Target, Written};
 
 /// Rows that are left alone: why, and the details.
@@ -95,10 +97,9 @@ pub(crate) async fn attempt(
         && plan.key.origin != KeyOrigin::Named
         && !fires(plan, TriggerEvent::Insert)
         && !any_there(target, plan, batch, &wanted).await?;
-    let earlier = if blind {
-        None
-    } else {
-        Some(target.read(plan, &columns, &take(keys(batch)?, &wanted)?).await?)
+    let earlier = match blind {
+        true => None,
+        false => Some(read(target, plan, &columns, (batch, &wanted), false).await?),
     };
     let earlier = match &earlier {
         Some((live, exists)) => Some(Judge::new(plan, (batch, &wanted), &columns, (live, exists))?),
@@ -173,15 +174,12 @@ pub(crate) async fn attempt(
             answered(stored.num_rows(), outcome.written.len())?;
             (stored, vec![true; outcome.written.len()])
         }
-        None => target.read(plan, &columns, &take(keys(batch)?, &outcome.written)?).await?,
+        None => read(target, plan, &columns, (batch, &outcome.written), true).await?,
     };
     let judge = Judge::new(plan, (batch, &outcome.written), &columns, (&live, &exists))?;
     let mut again = Left::new();
-    for (at, &row) in outcome.written.iter().enumerate() {
-        let earlier = earlier.as_ref().map(|e| (e, written_at[at]));
-        if let Some(detail) = judge.inexact(at, earlier)? {
-            again.insert(row, (Reason::NotExact, detail));
-        }
+    for (at, detail) in judge.inexact(earlier.as_ref().map(|e| (e, &written_at[..])))? {
+        again.insert(outcome.written[at], (Reason::NotExact, detail));
     }
     for (row, detail) in target.settle(plan, after, &outcome.written).await? {
         again.entry(row).or_insert((Reason::ForeignKey, detail));
@@ -191,6 +189,21 @@ pub(crate) async fn attempt(
     }
     again.extend(excluded.clone());
     Ok(Attempt::Again(again))
+}
+
+/// Reads rows of a batch that are believed to stand as before, or, once `written`, as after it.
+async fn read(
+    target: &mut dyn Target,
+    plan: &TablePlan,
+    columns: &[Column],
+    (batch, rows): (&Batch, &[usize]),
+    written: bool,
+) -> Result<(RecordBatch, Vec<bool>)> {
+    let wanted = take(keys(batch)?, rows)?;
+    match expected(plan, (batch, rows), columns, written)? {
+        Some(expected) => target.read_expected(plan, columns, &wanted, &expected).await,
+        None => target.read(plan, columns, &wanted).await,
+    }
 }
 
 /// The rows to leave alone after `row` ended the transaction.

@@ -92,6 +92,9 @@ pub async fn settle(context: &Context, plan: PlanFile, order: &Order<'_>) -> Res
     let header = plan.header();
     let rows = plan.rows();
     let stays = order.writing.dry_run || rows == 0;
+    if stays {
+        plan.durable().await?;
+    }
     if order.format == Format::Json && stays {
         let mut out = context.terminal.output(None)?;
         screen::json(&mut out, header, &plan.path().to_string_lossy())?;

@@ -104,7 +104,8 @@ pub struct Binding {
     pub live: Origin,
     /// The backup the rows come from; `None` for an undo.
     pub backup: Option<Origin>,
-    /// SHA-256 over what identifies the backup's content, hexadecimal.
+    /// A digest of what identifies the backup's content, hexadecimal: SHA-256, or what stands
+    /// before a colon.
     pub backup_digest: Option<String>,
     /// Rows of live by which the database is known again in another place.
     #[serde(default)]

@@ -25,7 +25,9 @@ mod tests;
 mod writer;
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -34,6 +36,7 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
+use crate::durable::{Syncing, WriteBehind};
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
 use crate::model::plan::{Batch, PlanHeader};
@@ -60,6 +63,27 @@ pub struct PlanFile {
     connection: Mutex<SqliteConnection>,
     /// This process has just written it.
     fresh: bool,
+    durable: Mutex<Durable>,
+}
+
+/// How far a plan is on its way to the disk.
+#[derive(Debug)]
+enum Durable {
+    /// Somebody wrote it some time, and may have copied it here.
+    Open,
+    /// It and its name in its folder are on their way. The file stays open until a moment when
+    /// SQLite has no lock on it, since closing it drops them.
+    Begun([Syncing; 2], Arc<File>),
+    /// It was waited for.
+    Done,
+}
+
+impl Durable {
+    fn begin(file: WriteBehind, path: &Path) -> Self {
+        let held = file.held();
+        let folder = Syncing::folder(path.parent().unwrap_or(Path::new("")));
+        Self::Begun([file.finish(), folder], held)
+    }
 }
 
 /// A plan's batches for who wants one after another: while one is worked on, the next is
@@ -154,7 +178,32 @@ impl PlanFile {
             }
         };
         let connection = Mutex::new(connection);
-        Ok(Self { path: path.to_owned(), header, batches, connection, fresh: false })
+        let (path, durable) = (path.to_owned(), Mutex::new(Durable::Open));
+        Ok(Self { path, header, batches, connection, fresh: false, durable })
+    }
+
+    /// Waits until the plan, and its name in its folder, will outlast a crash of the machine. To be
+    /// called before the first write to live, and before a command ends that only planned.
+    ///
+    /// # Errors
+    /// `Failed` when the disk did not take it.
+    pub async fn durable(&self) -> Result<()> {
+        let mut durable = self.durable.lock().await;
+        let failed = |e| unsynced(&self.path, e);
+        if let Durable::Open = &*durable {
+            let file = File::open(&self.path).map_err(failed)?;
+            *durable = Durable::begin(WriteBehind::new(file), &self.path);
+        }
+        if let Durable::Begun(syncs, file) = std::mem::replace(&mut *durable, Durable::Open) {
+            let all = move || syncs.into_iter().try_for_each(Syncing::wait);
+            let synced = tokio::task::spawn_blocking(all).await;
+            synced.unwrap_or_else(|e| Err(std::io::Error::other(e))).map_err(failed)?;
+            // Between two statements, when there is no lock.
+            let _idle = self.connection.lock().await;
+            drop(file);
+        }
+        *durable = Durable::Done;
+        Ok(())
     }
 
     /// Where it lies.
@@ -273,6 +322,9 @@ impl PlanFile {
 
     /// Closes the file and waits for it.
     pub async fn close(self) -> Result<()> {
+        if self.fresh {
+            self.durable().await?;
+        }
         let path = self.path;
         let connection = self.connection.into_inner();
         connection.close().await.map_err(|e| trouble(&path, "could not be closed", e))
@@ -389,6 +441,10 @@ async fn load(path: &Path, connection: &mut SqliteConnection) -> Result<(PlanHea
         return Err(altered(path));
     }
     Ok((header, batches))
+}
+
+fn unsynced(path: &Path, e: std::io::Error) -> Error {
+    Error::failed(format!("the plan file {} could not be made durable", path.display())).because(e)
 }
 
 fn altered(path: &Path) -> Error {

@@ -3,9 +3,9 @@
 //! Rows are compared cell by cell, storage class and bytes, with the decoder that the diff
 //! used; whole columns first, since nearly all rows of a batch stand alike. No I/O here.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, UInt32Array};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::cmp::not_distinct;
 use arrow::compute::take_record_batch;
@@ -13,7 +13,7 @@ use arrow::compute::take_record_batch;
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Batch, Op, TablePlan};
-use crate::model::table::{Column, TriggerEvent};
+use crate::model::table::{Column, TriggerEvent, scan_schema};
 use crate::model::value::{Cells, EXACT, ValueRef};
 use crate::plan::file::image;
 
@@ -56,6 +56,38 @@ pub(crate) fn take(image: &RecordBatch, rows: &[usize]) -> Result<RecordBatch> {
     }
     let rows: UInt32Array = rows.iter().map(|r| *r as u32).collect();
     Ok(take_record_batch(image, &rows)?)
+}
+
+/// The rows `rows` of a batch as live holds them before the write, or, once `written`, after it: the
+/// columns `columns` out of the images. `None` where the images don't say it, and where some cell of
+/// theirs is a misfit.
+pub(crate) fn expected(
+    plan: &TablePlan,
+    (batch, rows): (&Batch, &[usize]),
+    columns: &[Column],
+    written: bool,
+) -> Result<Option<RecordBatch>> {
+    let images = match (written, plan.op) {
+        (true, Op::Delete) | (false, Op::Insert) => return Ok(None),
+        (true, _) => [batch.after.as_ref(), batch.before.as_ref()],
+        (false, _) => [batch.before.as_ref(), None],
+    };
+    let misfits = |image: &RecordBatch| {
+        let exact = image.column_by_name(EXACT).and_then(|e| e.as_binary_opt::<i32>());
+        exact.is_none_or(|exact| exact.null_count() < exact.len())
+    };
+    if images.iter().flatten().any(|image| misfits(image)) {
+        return Ok(None);
+    }
+    let mut arrays = Vec::with_capacity(columns.len() + 1);
+    for column in columns {
+        match images.iter().flatten().find_map(|image| image.column_by_name(&column.name)) {
+            Some(array) => arrays.push(Arc::clone(array)),
+            None => return Ok(None),
+        }
+    }
+    arrays.push(Arc::new(BinaryArray::new_null(batch.rows())));
+    Ok(Some(take(&RecordBatch::try_new(scan_schema(columns), arrays)?, rows)?))
 }
 
 /// Where a row of live stands.
@@ -148,10 +180,25 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// `None` when live's row `at`, read again after the write, is just as planned; else how
-    /// it differs. `earlier` are the rows as they were before the write, with the row's place
-    /// there: columns that are not written must not have moved.
+    /// The rows, by their places, that are not just as planned when read again after the write,
+    /// and how each differs. `earlier` are the rows as they were before the write, and where each
+    /// row stands there: columns that are not written must not have moved.
     pub(crate) fn inexact(
+        &self,
+        earlier: Option<(&Judge<'_>, &[usize])>,
+    ) -> Result<Vec<(usize, String)>> {
+        let earlier = earlier.filter(|_| self.plan.op == Op::Update);
+        let still = earlier.map(|(earlier, places)| self.still(earlier, places));
+        let mut odd = Vec::new();
+        for at in 0..self.rows.len() {
+            let moved = still.as_ref().is_some_and(|still| !still.value(at));
+            let was = earlier.filter(|_| moved).map(|(earlier, places)| (earlier, places[at]));
+            odd.extend(self.inexact_row(at, was)?.map(|detail| (at, detail)));
+        }
+        Ok(odd)
+    }
+
+    fn inexact_row(
         &self,
         at: usize,
         earlier: Option<(&Judge<'_>, usize)>,
@@ -186,6 +233,15 @@ impl<'a> Judge<'a> {
         Ok(None)
     }
 
+    /// The rows that whole columns show to be as they were, but for what is written. Of the others
+    /// nothing is said.
+    fn still(&self, earlier: &Judge<'_>, places: &[usize]) -> BooleanBuffer {
+        let kept = (0..self.columns.len()).filter(|place| !self.after_at.contains(place));
+        let names = kept.map(|place| self.columns[place].name.as_str()).map(|name| (name, name));
+        let compared = take(earlier.read, places).ok().and_then(|was| same(&was, self.read, names));
+        compared.unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))
+    }
+
     fn first_after(&self, at: usize) -> Result<Option<usize>> {
         let image = self.batch.after.as_ref();
         let alike = || self.alike(image, &self.plan.after, &self.after_at);
@@ -214,21 +270,9 @@ impl<'a> Judge<'a> {
     ) -> BooleanBuffer {
         let compared = || {
             let image = take(image.filter(|_| columns.len() == places.len())?, self.rows).ok()?;
-            let mut same = BooleanBuffer::new_set(self.read.num_rows());
-            for (column, place) in columns.iter().zip(places) {
-                let planned = image.column_by_name(&column.name)?;
-                let stands = self.read.column_by_name(&self.columns[*place].name)?;
-                same = &same & not_distinct(planned, stands).ok()?.values();
-            }
-            for rows in [&image, self.read] {
-                let exact = rows.column_by_name(EXACT)?;
-                if let Some(held) = exact.nulls().filter(|n| n.null_count() < n.len()) {
-                    same = &same & &!held.inner();
-                } else if exact.null_count() < exact.len() {
-                    return None;
-                }
-            }
-            Some(same)
+            let names = columns.iter().zip(places);
+            let names = names.map(|(c, place)| (c.name.as_str(), &*self.columns[*place].name));
+            same(&image, self.read, names)
         };
         compared().unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))
     }
@@ -264,6 +308,32 @@ impl<'a> Judge<'a> {
         }
         Ok(names.join(", "))
     }
+}
+
+/// The rows of two batches whose columns, by their names there and here, are shown to be the same,
+/// without a misfit in either.
+fn same<'n>(
+    there: &RecordBatch,
+    here: &RecordBatch,
+    names: impl Iterator<Item = (&'n str, &'n str)>,
+) -> Option<BooleanBuffer> {
+    let mut same = BooleanBuffer::new_set(here.num_rows());
+    for (theirs, ours) in names {
+        let (theirs, ours) = (there.column_by_name(theirs)?, here.column_by_name(ours)?);
+        // What was found to stand as expected is the expected array itself.
+        if !Arc::ptr_eq(theirs, ours) {
+            same = &same & not_distinct(theirs, ours).ok()?.values();
+        }
+    }
+    for rows in [there, here] {
+        let exact = rows.column_by_name(EXACT)?;
+        if let Some(held) = exact.nulls().filter(|n| n.null_count() < n.len()) {
+            same = &same & &!held.inner();
+        } else if exact.null_count() < exact.len() {
+            return None;
+        }
+    }
+    Some(same)
 }
 
 fn class(value: ValueRef<'_>) -> &'static str {

@@ -38,6 +38,30 @@ async fn missing_rows_come_back_and_a_second_run_writes_nothing() {
     assert_eq!(lab.one("select n from events where id = 12").await, "0");
 }
 
+/// Many rows are looked at again over two connections; the report is as if it were one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_since_is_found_over_two_connections() {
+    let lab = Lab::new(EVENTS).await;
+    let rows = (100..9_100).map(|i| event(i, "back", i)).collect();
+    let plan = lab.plan("aaaaaa", 500, vec![Step::insert("events", &COLUMNS, rows)]).await;
+    assert!(lab.apply(&plan).await.unwrap().verified);
+    lab.sql(
+        "update events set n = 0 where id % 1000 = 0;; delete from events where id % 4000 = 99;;
+         update events set title = x'6261636b' where id = 1234",
+    )
+    .await;
+    for _ in 0..5 {
+        let receipt = lab.apply(&plan).await.unwrap();
+        let line = &receipt.tables[0];
+        assert_eq!((line.written, line.already, line.conflicts), (0, 8_988, 12));
+        let ids: Vec<i64> = receipt.conflicts.iter().filter_map(|c| c.key["id"].as_i64()).collect();
+        assert_eq!(ids, [1000, 1234, 2000, 3000, 4000, 4099, 5000, 6000, 7000, 8000, 8099, 9000]);
+        let gone = receipt.conflicts.iter().filter(|c| c.reason == Reason::NotFound);
+        assert_eq!(gone.count(), 2);
+        assert!(!receipt.verified);
+    }
+}
+
 #[tokio::test]
 async fn conflicts_stay_and_the_other_rows_go_on() {
     let lab = Lab::new(EVENTS).await;

@@ -95,6 +95,20 @@ impl Target for Faulty {
         through!(self, self.inner.read(plan, columns, keys).await)
     }
 
+    async fn read_expected(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+        expected: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)> {
+        through!(self, self.inner.read_expected(plan, columns, keys, expected).await)
+    }
+
+    async fn beside(&mut self) -> Result<Option<Box<dyn Target>>> {
+        through!(self, self.inner.beside().await)
+    }
+
     async fn write(
         &mut self,
         plan: &TablePlan,

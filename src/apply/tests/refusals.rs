@@ -32,6 +32,24 @@ async fn refused(lab: &Lab, plan: &PlanFile, says: &str) {
 }
 
 #[tokio::test]
+async fn x1_a_plan_that_can_not_be_made_durable_writes_nothing() {
+    let lab = Lab::new(TABLE).await;
+    lab.plan("aaaaaa", 5, insert()).await.close().await.unwrap();
+    let plan = PlanFile::open(&lab.plan_path("aaaaaa")).await.unwrap();
+    let dump = lab.dump().await;
+    // It has no name any more that could be made durable.
+    let away = lab.plan_path("bbbbbb");
+    std::fs::rename(plan.path(), &away).unwrap();
+    let e = lab.apply(&plan).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Failed, "{e}");
+    assert!(e.to_string().contains("could not be made durable"), "{e}");
+    assert_eq!(lab.dump().await, dump);
+    std::fs::rename(&away, plan.path()).unwrap();
+    plan.durable().await.unwrap();
+    assert!(lab.apply(&plan).await.unwrap().verified);
+}
+
+#[tokio::test]
 async fn w1_a_plan_for_another_database_is_refused() {
     let (lab, other) = (Lab::new(TABLE).await, Lab::new(TABLE).await);
     let live = identity(&other.live());

@@ -14,7 +14,7 @@ mod writing;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
-use crate::engine::sqlite::open::{Writer, open_for_writing};
+use crate::engine::sqlite::open::{Opened, open_beside, open_for_writing};
 use crate::engine::sqlite::raw::{Connection, SqliteError};
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
@@ -25,7 +25,7 @@ use crate::target::{Target, Wrote};
 /// A live SQLite file that rows are written to.
 #[derive(Debug)]
 pub struct SqliteTarget {
-    connection: Writer,
+    connection: Opened,
     path: String,
     describe: Describe,
     /// `PRAGMA schema_version` when a schema was first asked for.
@@ -159,11 +159,19 @@ impl Target for SqliteTarget {
         columns: &[Column],
         keys: &RecordBatch,
     ) -> Result<(RecordBatch, Vec<bool>)> {
-        blocking(|| reading::read(&self.connection, plan, columns, keys)).map_err(|stop| match stop
-        {
-            Stop::Ours(e) => e,
-            Stop::Sqlite(e) => self.failed(&format!("read a row of {}", plan.table), e),
-        })
+        blocking(|| reading::read(&self.connection, plan, columns, keys))
+            .map_err(|stop| self.unread(plan, stop))
+    }
+
+    async fn read_expected(
+        &mut self,
+        plan: &TablePlan,
+        columns: &[Column],
+        keys: &RecordBatch,
+        expected: &RecordBatch,
+    ) -> Result<(RecordBatch, Vec<bool>)> {
+        blocking(|| reading::read_expected(&self.connection, plan, columns, keys, expected))
+            .map_err(|stop| self.unread(plan, stop))
     }
 
     async fn write(
@@ -233,6 +241,14 @@ impl Target for SqliteTarget {
         blocking(|| self.connection.execute("rollback")).map_err(|e| self.failed("roll back", e))
     }
 
+    async fn beside(&mut self) -> Result<Option<Box<dyn Target>>> {
+        self.same_file()?;
+        let connection = open_beside(self.connection.file().clone()).await?;
+        self.same_file()?;
+        let (path, describe) = (self.path.clone(), self.describe);
+        Ok(Some(Box::new(Self { connection, path, describe, schema_version: None })))
+    }
+
     async fn close(self: Box<Self>) -> Result<()> {
         let path = self.path;
         self.connection
@@ -243,6 +259,13 @@ impl Target for SqliteTarget {
 }
 
 impl SqliteTarget {
+    fn unread(&self, plan: &TablePlan, stop: Stop) -> Error {
+        match stop {
+            Stop::Ours(e) => e,
+            Stop::Sqlite(e) => self.failed(&format!("read a row of {}", plan.table), e),
+        }
+    }
+
     fn stop(&self, plan: &TablePlan, stop: Stop) -> Error {
         match stop {
             Stop::Ours(e) => e,

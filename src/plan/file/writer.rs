@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::{SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use crate::durable::{Syncing, WriteBehind};
+use crate::durable::WriteBehind;
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
 use crate::model::plan::{Batch, PlanHeader};
 use crate::plan::file::image;
 use crate::plan::file::{
-    APPLICATION_ID, FORMAT, GENESIS, Hash, Kept, PlanFile, chain, json, options, seal, trouble,
+    APPLICATION_ID, Durable, FORMAT, GENESIS, Hash, Kept, PlanFile, chain, json, options, seal,
+    trouble, unsynced,
 };
 
 const SCHEMA: &str = "
@@ -172,7 +173,8 @@ impl PlanWriter {
         task.await.map_err(|e| closed().because(e))?
     }
 
-    /// Seals the plan, makes file and folder durable, and opens it.
+    /// Seals the plan, opens it, and begins to make file and folder durable: who needs them to be
+    /// waits with [`PlanFile::durable`].
     pub async fn finish(mut self, header: PlanHeader) -> Result<PlanFile> {
         let Stored { mut connection, last, file } = self.stored().await?;
         let failed = |e| trouble(&self.path, "could not be written", e);
@@ -186,12 +188,10 @@ impl PlanWriter {
             .map_err(failed)?;
         sqlx::raw_sql("commit").execute(&mut connection).await.map_err(failed)?;
         connection.close().await.map_err(failed)?;
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let syncs = [file.finish(), Syncing::folder(folder)];
-        syncs.into_iter().try_for_each(Syncing::wait).map_err(|e| unsynced(&self.path, e))?;
+        let begun = Durable::begin(file, &self.path);
         let file = PlanFile::open(&self.path).await?;
         self.finished = true;
-        Ok(PlanFile { fresh: true, ..file })
+        Ok(PlanFile { fresh: true, durable: Mutex::new(begun), ..file })
     }
 }
 
@@ -202,10 +202,6 @@ impl Drop for PlanWriter {
             let _ = std::fs::remove_file(&self.path);
         }
     }
-}
-
-fn unsynced(path: &Path, e: std::io::Error) -> Error {
-    Error::failed(format!("the plan file {} could not be made durable", path.display())).because(e)
 }
 
 fn encode_all(mut inbox: mpsc::Receiver<Entry>, encoded: &mpsc::Sender<Encoded>) -> Result<Hash> {

@@ -139,6 +139,46 @@ async fn s1_a_backup_with_a_log_is_read_whole_and_left_alone() {
 }
 
 #[tokio::test]
+async fn s1_a_backup_is_digested_as_b3sum_does_and_must_not_change_meanwhile() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("backup.db");
+    let writer = with_rows(&path, "delete", 20_000).await;
+    writer.close().await.unwrap();
+    let bytes = fs::read(&path).unwrap();
+    assert!(bytes.len() > DIGESTED && !bytes.len().is_multiple_of(DIGESTED));
+    let source = backup(text(&path), 1).await.unwrap();
+    let digest = source.digest().await.unwrap().unwrap();
+    assert_eq!(digest, format!("blake3:{}", blake3::hash(&bytes)));
+    // One byte more or less, though the rows are the same.
+    let file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut &file, b"x").unwrap();
+    let e = source.digest().await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused);
+    assert!(e.to_string().contains("changed while it was read"), "{e}");
+    source.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn s1_a_second_connection_to_live_only_reads() {
+    let dir = tempdir().unwrap();
+    for journal in ["delete", "wal"] {
+        let path = dir.path().join(journal);
+        with_rows(&path, journal, 5).await.close().await.unwrap();
+        let writer = open_for_writing(text(&path)).await.unwrap();
+        writer.execute("begin immediate").unwrap();
+        writer.execute("insert into t values (6, 'x')").unwrap();
+        let second = open_beside(writer.file().clone()).await.unwrap();
+        assert_eq!(count(&second).unwrap(), 5, "{journal}: not what is not committed");
+        writer.execute("commit").unwrap();
+        assert_eq!(count(&second).unwrap(), 6, "{journal}");
+        let e = second.execute("delete from t").unwrap_err();
+        assert!(e.is_read_only(), "{journal}: {e}");
+        second.close().await.unwrap();
+        writer.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn s2_a_hot_journal_is_rolled_back_in_a_private_copy() {
     let dir = tempdir().unwrap();
     let (app, copy) = (dir.path().join("app.db"), dir.path().join("b/copy.db"));

@@ -60,10 +60,12 @@ impl Certificates {
     }
 }
 
+/// Live's URL as one with a password: of a host, and parameters behind it.
+type Url = Box<dyn Fn(&str, &str) -> String>;
+
 /// One kind of server, and how its own clients call things.
 struct Kind {
-    /// Live's URL as one with a password: host, and parameters behind it.
-    url: Box<dyn Fn(&str, &str) -> String>,
+    url: Url,
     authority: &'static str,
     mode: &'static str,
     /// The mode that looks at no host's name, and one that looks at nothing.

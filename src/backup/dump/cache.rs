@@ -8,7 +8,7 @@
 //!
 //! KEY is a digest of what tells the dump's files from any others: their paths, devices, inodes,
 //! sizes, and the moments at which content and inode last changed, the latter of which no program can set; and
-//! of restorekit's version and the [`FORMAT`] in which cells are staged. A file that changed in the two seconds before
+//! of restorekit's version and the format in which cells are staged. A file that changed in the two seconds before
 //! it was read, or since, is not kept ("racy git", in git's technical notes, tells why). The cells have their own
 //! checksums. Rows are private: folders are 0700 and files 0600, and of a backup that is encrypted
 //! nothing is kept.

@@ -19,6 +19,7 @@ use arrow::datatypes::{
 };
 
 use crate::backup::dress::Pair;
+use crate::backup::guard::caught;
 use crate::backup::table::FileTable;
 use crate::error::{Error, Result};
 use crate::fit::notes::Tally;
@@ -263,17 +264,17 @@ impl FileTable {
                 done.push((number, index?));
             }
         };
+        // A decoder that panics is damage on these threads too.
+        let work = || caught(self.file().path(), work);
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let mut done = thread::scope(|scope| {
             let others: Vec<_> = (1..cores.min(groups.len())).map(|_| scope.spawn(work)).collect();
-            let mut done = work();
+            let mut done = work()?;
             for other in others {
-                let other = other.join().unwrap_or_else(|_| {
-                    Err(Error::failed("reading the keys of a backup failed unexpectedly"))
-                });
-                done = done.and_then(|mut all| other.map(|more| all.extend(more)).map(|()| all));
+                let lost = |_| Error::failed("a reading thread was lost");
+                done.extend(other.join().map_err(lost)??);
             }
-            done
+            Ok::<_, Error>(done)
         })?;
         done.sort_by_key(|(number, _)| *number);
         let parts = done.into_iter().map(|(_, index)| index);

@@ -59,7 +59,8 @@ pub trait Source: fmt::Debug + Send + Sync {
         keys: &RecordBatch,
     ) -> Result<RecordBatch>;
 
-    /// SHA-256 (hexadecimal) over what identifies this content; `None` for live.
+    /// A digest of what identifies this content, hexadecimal: SHA-256, or what stands before a
+    /// colon; `None` for live.
     async fn digest(&self) -> Result<Option<String>>;
 
     /// What was read in another dress than live's (floats where live has integers, ..),

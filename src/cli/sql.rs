@@ -112,13 +112,11 @@ async fn statements(
                 }
             }
             RowsFormat::Json => {
-                let mut all = Vec::new();
+                let mut array = json::Array::default();
                 while let Some(batch) = rows.try_next().await? {
-                    for row in 0..batch.num_rows() {
-                        all.push(result::row_json(&batch, row)?);
-                    }
+                    result::json(out, &mut array, &batch)?;
                 }
-                json::line(out, &serde_json::Value::Array(all))?;
+                array.end(out)?;
             }
             RowsFormat::Csv => {
                 let shown = context.terminal.out_is_terminal && args.output.is_none();

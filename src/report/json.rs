@@ -5,8 +5,10 @@
 //! Integers are written with all their digits. Characters that could steer a terminal are
 //! written as `\u` escapes: the same data, harmless on a screen.
 
-use std::io::Write;
+use std::io::{self, Write};
 
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value as Json, json};
 
 use crate::error::Result;
@@ -27,31 +29,69 @@ fn cells(cells: Vec<Cell<'_>>) -> Json {
     object(cells.into_iter().map(|(column, cell)| (column.name.as_str(), cell)))
 }
 
-/// A document with `"format_version"` in front, on one line.
-pub fn document(out: &mut dyn Write, body: Json) -> Result<()> {
-    let mut whole = Map::new();
-    whole.insert("format_version".to_owned(), Json::from(FORMAT_VERSION));
-    if let Json::Object(members) = body {
-        whole.extend(members);
+/// A document with `"format_version"` in front, on one line. The body is an object.
+pub fn document(out: &mut dyn Write, body: impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Document<B> {
+        format_version: &'static str,
+        #[serde(flatten)]
+        body: B,
     }
-    line(out, &Json::Object(whole))
+    line(out, &Document { format_version: FORMAT_VERSION, body })
 }
 
 /// One JSON value on a line of its own.
-pub fn line(out: &mut dyn Write, value: &Json) -> Result<()> {
-    let text = value.to_string();
-    let mut rest = text.as_str();
-    // Such characters stand only within strings, where an escape means the same.
-    while let Some((at, c)) = rest.char_indices().find(|(_, c)| steers(*c)) {
-        out.write_all(&rest.as_bytes()[..at])?;
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            write!(out, "\\u{unit:04x}")?;
-        }
-        rest = &rest[at + c.len_utf8()..];
-    }
-    out.write_all(rest.as_bytes())?;
+pub fn line(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+    write(out, value)?;
     out.write_all(b"\n")?;
     Ok(())
+}
+
+fn write(out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Harmless)).map_err(io::Error::from)?;
+    Ok(())
+}
+
+/// An array on a line of its own that is written value by value.
+#[derive(Debug, Default)]
+pub struct Array {
+    begun: bool,
+}
+
+impl Array {
+    /// Writes the next value.
+    pub fn push(&mut self, out: &mut dyn Write, value: &impl Serialize) -> Result<()> {
+        out.write_all(if self.begun { b"," } else { b"[" })?;
+        self.begun = true;
+        write(out, value)
+    }
+
+    /// Ends the line.
+    pub fn end(self, out: &mut dyn Write) -> Result<()> {
+        out.write_all(if self.begun { b"]\n" } else { b"[]\n" })?;
+        Ok(())
+    }
+}
+
+/// JSON on one line without characters that could steer a terminal: they stand only within strings,
+/// where an escape means the same.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W>(&mut self, out: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| steers(*c)) {
+            out.write_all(&rest.as_bytes()[..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        out.write_all(rest.as_bytes())
+    }
 }
 
 fn steers(c: char) -> bool {
@@ -124,9 +164,7 @@ pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>, from: Option<&str>) -> R
 
 /// A gap report.
 pub fn gaps(out: &mut dyn Write, report: &GapReport) -> Result<()> {
-    let body = serde_json::to_value(report)
-        .map_err(|e| crate::error::Error::failed("the gap report has no JSON").because(e))?;
-    document(out, body)
+    document(out, report)
 }
 
 #[cfg(test)]
@@ -166,6 +204,20 @@ mod tests {
         insta::assert_snapshot!(shown, @r#"{"a":"\u009b31m\u202e\u007f\udb40\udc41 é"}"#);
         let back: Json = serde_json::from_str(&shown).unwrap();
         assert_eq!(back["a"], hostile);
+    }
+
+    #[test]
+    fn an_array_is_written_value_by_value() {
+        let array = |values: &[Json]| {
+            text(|out| {
+                let mut array = Array::default();
+                values.iter().for_each(|value| array.push(out, value).unwrap());
+                array.end(out).unwrap();
+            })
+        };
+        assert_eq!(array(&[]), "[]\n");
+        assert_eq!(array(&[json!({ "a": 1 })]), "[{\"a\":1}]\n");
+        assert_eq!(array(&[json!([]), json!("\u{9b}"), json!(null)]), "[[],\"\\u009b\",null]\n");
     }
 
     #[test]

@@ -156,8 +156,16 @@ pub fn ndjson(out: &mut dyn Write, batch: &RecordBatch) -> Result<()> {
     Ok(())
 }
 
+/// Writes each row of a batch as a JSON object of an array.
+pub fn json(out: &mut dyn Write, array: &mut json::Array, batch: &RecordBatch) -> Result<()> {
+    for row in 0..batch.num_rows() {
+        array.push(out, &row_json(batch, row)?)?;
+    }
+    Ok(())
+}
+
 /// One row as a JSON object.
-pub fn row_json(batch: &RecordBatch, row: usize) -> Result<Json> {
+fn row_json(batch: &RecordBatch, row: usize) -> Result<Json> {
     let mut members = Map::new();
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let cell = value(column.as_ref(), row)?.as_ref().to_json();

@@ -39,7 +39,7 @@ use crate::apply::size::Size;
 use crate::error::{Error, Kind, Result};
 use crate::model::plan::{Batch, TablePlan};
 use crate::model::receipt::{Receipt, TableReceipt};
-use crate::plan::file::{Ahead, BatchRecord, BatchState, Begun, PlanFile, RowConflict};
+use crate::plan::file::{Ahead, BatchRecord, BatchState, Begun, Details, PlanFile, RowConflict};
 use crate::plan::group::Group;
 use crate::progress::Progress;
 use crate::target::Target;
@@ -245,8 +245,8 @@ async fn again(
     Ok(())
 }
 
-/// A batch by its number, its record, and its conflicts.
-type Chosen = (u64, BatchRecord, Vec<RowConflict>);
+/// A batch by its number, its record, and the details.
+type Chosen = (u64, BatchRecord, Details);
 
 /// What became of each batch of a group.
 fn chosen_of(
@@ -260,7 +260,8 @@ fn chosen_of(
         let part = outcome.part(rows);
         let own = conflicts.iter().filter(|found| rows.contains(&found.row));
         let own = own.map(|found| RowConflict { row: found.row - rows.start, ..found.clone() });
-        (*id, part.record(state(&part)), own.collect())
+        let record = part.record(state(&part));
+        (*id, record, Details { conflicts: own.collect(), filled: part.filled })
     });
     Ok(chosen.collect())
 }
@@ -424,13 +425,14 @@ impl<'a> Run<'a> {
             Ok(conflicts) => conflicts,
             Err(e) => return self.rolled_back(e).await,
         };
+        let details = Details { conflicts, filled: outcome.filled.clone() };
         if outcome.written.is_empty() {
             self.target.rollback().await?;
             let record = outcome.record(BatchState::Committed);
-            return self.save(&[(batch.id, record, conflicts)], None).await;
+            return self.save(&[(batch.id, record, details)], None).await;
         }
         let intended = outcome.record(BatchState::Intended);
-        if let Err(e) = self.save(&[(batch.id, intended, conflicts)], None).await {
+        if let Err(e) = self.save(&[(batch.id, intended, details)], None).await {
             return self.rolled_back(e).await;
         }
         self.commit(vec![batch.id]).await
@@ -480,20 +482,7 @@ impl<'a> Run<'a> {
         if let Err(e) = self.save(&chosen, None).await {
             return self.rolled_back(e).await.map(|()| false);
         }
-        match self.target.commit().await {
-            Ok(()) => {
-                for (_, record, _) in &mut chosen {
-                    record.state = BatchState::Committed;
-                }
-                self.save(&chosen, None).await?;
-            }
-            Err(e) if e.kind() == Kind::Unknown => self.find_out(&ids, e).await?,
-            Err(e) => {
-                self.forget(&ids).await;
-                return Err(e);
-            }
-        }
-        Ok(true)
+        self.commit(ids).await.map(|()| true)
     }
 
     /// The first of these batches within the one transaction of an atomic plan: `Intended`, or
@@ -527,7 +516,7 @@ impl<'a> Run<'a> {
     async fn save(&mut self, chosen: &[Chosen], receipt: Option<&Receipt>) -> Result<()> {
         let mut saved = Vec::with_capacity(self.unsaved.len() + chosen.len());
         saved.extend(self.unsaved.iter().map(|id| (*id, &self.records[*id as usize], None)));
-        saved.extend(chosen.iter().map(|(id, record, rows)| (*id, record, Some(&rows[..]))));
+        saved.extend(chosen.iter().map(|(id, record, details)| (*id, record, Some(details))));
         self.plan.note(self.begun.as_ref(), &saved, receipt).await?;
         self.begun = None;
         self.unsaved.clear();
@@ -546,8 +535,8 @@ impl<'a> Run<'a> {
     /// Takes batches back to pending. When the plan file can't say so, they stay intended
     /// there, which a resumed run finds out about.
     async fn forget(&mut self, ids: &[u64]) {
-        let pending = BatchRecord::default();
-        let saved: Vec<_> = ids.iter().map(|id| (*id, &pending, Some(&[][..]))).collect();
+        let (pending, nothing) = (BatchRecord::default(), Details::default());
+        let saved: Vec<_> = ids.iter().map(|id| (*id, &pending, Some(&nothing))).collect();
         let _ = self.plan.record(&saved).await;
         for id in ids {
             self.records[*id as usize] = BatchRecord::default();

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 
 use crate::error::{Error, Result};
 use crate::model::conflict::Reason;
 use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::table::{Column, KeyOrigin, TriggerEvent};
-use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict};
-use crate::plan::judge::{Judge, Standing, columns, conflict, expected, fires, keys, take};
+use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict, image};
+use crate::plan::judge::{Judge, Standing, columns, conflict, expected, filled, fires, keys, take};
 use crate::target::{Target, Written};
 
 /// Rows that are left alone: why, and the details.
@@ -41,6 +42,9 @@ pub(crate) struct Outcome {
     pub(crate) already: Vec<usize>,
     /// Rows left alone.
     pub(crate) left: Left,
+    /// What live filled in by itself: for each row of the batch the columns of [`filled`], NULL where
+    /// it was not written.
+    pub(crate) filled: Option<RecordBatch>,
 }
 
 impl Outcome {
@@ -65,6 +69,7 @@ impl Outcome {
             written: own(&self.written),
             already: own(&self.already),
             left: left.map(|(row, why)| (row - rows.start, why.clone())).collect(),
+            filled: self.filled.as_ref().map(|all| all.slice(rows.start, rows.len())),
         }
     }
 
@@ -88,7 +93,8 @@ pub(crate) async fn attempt(
     excluded: &Left,
 ) -> Result<Attempt> {
     let wanted: Vec<usize> = (0..batch.rows()).filter(|row| !excluded.contains_key(row)).collect();
-    let columns = columns(plan);
+    let own = filled(plan);
+    let columns = [columns(plan), own.clone()].concat();
     let (before, after) = (batch.before.as_ref(), batch.after.as_ref());
     let mut outcome = Outcome { left: excluded.clone(), ..Outcome::default() };
 
@@ -185,10 +191,23 @@ pub(crate) async fn attempt(
         again.entry(row).or_insert((Reason::ForeignKey, detail));
     }
     if again.is_empty() {
+        if !own.is_empty() {
+            let stored = image::project(&live, &own)?;
+            outcome.filled = Some(spread(&stored, &outcome.written, batch.rows())?);
+        }
         return Ok(Attempt::Ready(outcome));
     }
     again.extend(excluded.clone());
     Ok(Attempt::Again(again))
+}
+
+/// The rows of an image at their places among so many; the others are NULL.
+fn spread(image: &RecordBatch, places: &[usize], rows: usize) -> Result<RecordBatch> {
+    let mut from = vec![None; rows];
+    for (at, &place) in places.iter().enumerate() {
+        from[place] = Some(at as u32);
+    }
+    Ok(take_record_batch(image, &UInt32Array::from(from))?)
 }
 
 /// Reads rows of a batch that are believed to stand as before, or, once `written`, as after it.

@@ -2,8 +2,14 @@
 
 use crate::apply::Run;
 use crate::error::{Error, Kind, Result};
-use crate::plan::file::{BatchRecord, BatchState};
-use crate::plan::judge::{Judge, Standing, columns, keys, take};
+use crate::model::conflict::Reason;
+use crate::model::plan::Batch;
+use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict};
+use crate::plan::judge::{Judge, Standing, columns, conflict, keys, take};
+
+/// What is said of a row that stands as before its write beside others as after it.
+const BACK: &str = "it stands as before its write, others of its transaction as after it: taken back \
+    since, or never written";
 
 impl Run<'_> {
     /// Settles the batches that an earlier run left open.
@@ -41,39 +47,98 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Settles batches of one transaction: all committed, or all pending again.
+    /// Settles batches of one transaction by their rows.
+    ///
+    /// None of them stood as after its write when they were chosen under the lock. So where none
+    /// does, nothing was committed, and they are pending again; where none stands as before, all were,
+    /// and what stands otherwise was changed since. Where some do and some don't, somebody else wrote
+    /// to them, after a commit or without one. Those that stand as planned count as written; the others
+    /// are left alone and told.
     async fn settle(&mut self, ids: &[u64]) -> Result<()> {
         self.target.begin_reading().await?;
-        let committed = self.shows(ids).await;
+        let settled = self.settled(ids).await;
         self.target.rollback().await?;
-        if !committed? {
+        let Some(settled) = settled? else {
             self.forget(ids).await;
             return Ok(());
+        };
+        let mut saved = Vec::with_capacity(ids.len());
+        for (id, left) in ids.iter().zip(settled) {
+            let record = &mut self.records[*id as usize];
+            record.state = BatchState::Committed;
+            let Some(left) = left else {
+                saved.push((*id, record.clone(), None));
+                continue;
+            };
+            let mut written = record.written.rows();
+            written.retain(|row| left.binary_search_by_key(row, |found| found.row).is_err());
+            record.written = Bits::of(&written);
+            record.conflicts += left.len() as u64;
+            let mut details = self.plan.details(*id).await?;
+            details.conflicts.extend(left);
+            saved.push((*id, self.records[*id as usize].clone(), Some(details)));
         }
-        for id in ids {
-            self.records[*id as usize].state = BatchState::Committed;
-        }
-        let saved: Vec<_> = ids.iter().map(|id| (*id, &self.records[*id as usize], None)).collect();
-        self.plan.record(&saved).await
+        let saved = saved.iter().map(|(id, record, details)| (*id, record, details.as_ref()));
+        self.plan.record(&saved.collect::<Vec<_>>()).await
     }
 
-    /// True when some row stands as after its write. It did not when the rows were chosen
-    /// under the lock, so the commit happened; rows that stand otherwise were changed since.
-    async fn shows(&mut self, ids: &[u64]) -> Result<bool> {
+    /// What is left of each of these batches: nothing where no other hand shows, else the rows that do
+    /// not stand as planned. `None` where nothing was committed.
+    async fn settled(&mut self, ids: &[u64]) -> Result<Option<Vec<Option<Vec<RowConflict>>>>> {
+        let (mut after, mut before) = (false, false);
         for id in ids {
-            let rows = self.records[*id as usize].written.rows();
-            let batch = self.plan.batch(*id).await?;
-            let plan = self.table(&batch);
-            let columns = columns(plan);
-            let (live, exists) =
-                self.target.read(plan, &columns, &take(keys(&batch)?, &rows)?).await?;
-            let judge = Judge::new(plan, (&batch, &rows), &columns, (&live, &exists))?;
-            for at in 0..rows.len() {
-                if judge.standing(at)? == Standing::After {
-                    return Ok(true);
-                }
-            }
+            self.standings(*id, |_, _, standing| {
+                after |= standing == Standing::After;
+                before |= standing == Standing::Before;
+                Ok(())
+            })
+            .await?;
         }
-        Ok(false)
+        if !after {
+            return Ok(None);
+        }
+        let mut all = Vec::with_capacity(ids.len());
+        for id in ids {
+            if !before {
+                all.push(None);
+                continue;
+            }
+            let plan = self.plan;
+            let mut left = Vec::new();
+            self.standings(*id, |batch, row, standing| {
+                let (reason, detail) = match standing {
+                    Standing::After => return Ok(()),
+                    Standing::Before => (Reason::Unproven, BACK.to_owned()),
+                    Standing::Neither(reason, detail) => (reason, detail),
+                };
+                let table = &plan.header().tables[batch.table];
+                left.push(RowConflict {
+                    row,
+                    conflict: conflict(table, batch, row, reason, detail)?,
+                });
+                Ok(())
+            })
+            .await?;
+            all.push(Some(left));
+        }
+        Ok(Some(all))
+    }
+
+    /// Tells how each row of a batch stands that was about to be committed.
+    async fn standings(
+        &mut self,
+        id: u64,
+        mut tell: impl FnMut(&Batch, usize, Standing) -> Result<()>,
+    ) -> Result<()> {
+        let rows = self.records[id as usize].written.rows();
+        let batch = self.plan.batch(id).await?;
+        let plan = self.table(&batch);
+        let columns = columns(plan);
+        let (live, exists) = self.target.read(plan, &columns, &take(keys(&batch)?, &rows)?).await?;
+        let judge = Judge::new(plan, (&batch, &rows), &columns, (&live, &exists))?;
+        for (at, &row) in rows.iter().enumerate() {
+            tell(&batch, row, judge.standing(at)?)?;
+        }
+        Ok(())
     }
 }

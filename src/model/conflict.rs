@@ -37,6 +37,9 @@ pub enum Reason {
     NotExact,
     /// The backup's row holds a value that live's column can't hold.
     Unfit,
+    /// Live holds the row as before its write, other rows of the same transaction as after it:
+    /// whether it was ever written can't be told.
+    Unproven,
 }
 
 impl Reason {
@@ -51,6 +54,7 @@ impl Reason {
             Reason::ForeignKey => "foreign key",
             Reason::NotExact => "live would store another value",
             Reason::Unfit => "live's type can't hold it",
+            Reason::Unproven => "not known to be written",
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `operation` | none or one: the operation that applies the plan, its receipt |
 //! | `state` | one a batch that was begun: state, bits of the written rows, counts |
 //! | `conflict` | one a row that was left alone while applying |
+//! | `filled` | one a batch of inserted rows that live has more columns of: what it filled in by itself |
 //!
 //! Each batch's digest is SHA-256 over the digest before it and its own bytes; the seal is
 //! that of the last digest and the header. A plan that was torn, or altered in header or
@@ -43,7 +44,7 @@ use crate::model::plan::{Batch, PlanHeader};
 use crate::model::table::Column;
 
 pub use inverse::Renewal;
-pub use states::{BatchRecord, BatchState, Begun, Bits, Operation, Record, RowConflict};
+pub use states::{BatchRecord, BatchState, Begun, Bits, Details, Operation, Record, RowConflict};
 pub use writer::PlanWriter;
 
 /// The extension of plan files.
@@ -53,7 +54,7 @@ pub const EXTENSION: &str = "rkplan";
 const APPLICATION_ID: i32 = 0x726b_706c;
 
 /// The version of the plan file's format (`PRAGMA user_version`).
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 
 /// A complete plan on disk.
 pub struct PlanFile {
@@ -336,7 +337,7 @@ impl PlanFile {
 }
 
 /// The first link of the digest chain.
-const GENESIS: Hash = *b"restorekit plan file, format 1\n\0";
+const GENESIS: Hash = *b"restorekit plan file, format 2\n\0";
 
 fn chain(previous: &Hash, id: u64, (table, rows): (usize, usize), stored: &Kept) -> Hash {
     let mut hash = Sha256::new();

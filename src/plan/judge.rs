@@ -35,6 +35,17 @@ pub(crate) fn columns(plan: &TablePlan) -> Vec<Column> {
     columns
 }
 
+/// The columns that live fills in by itself where a row is inserted: the plan has no value of theirs.
+pub(crate) fn filled(plan: &TablePlan) -> Vec<Column> {
+    let own = |column: &&Column| {
+        !column.generated && plan.after.iter().all(|planned| planned.name != column.name)
+    };
+    match plan.op {
+        Op::Insert => plan.schema.columns.iter().filter(own).cloned().collect(),
+        Op::Update | Op::Delete => Vec::new(),
+    }
+}
+
 /// True when the planned table has a trigger on this event.
 pub(crate) fn fires(plan: &TablePlan, event: TriggerEvent) -> bool {
     plan.schema.triggers.iter().any(|t| t.event == event)
@@ -101,22 +112,40 @@ pub(crate) enum Standing {
     Neither(Reason, String),
 }
 
+/// An image of a batch, before or after the write, beside what was read.
+struct Image<'a> {
+    image: Option<&'a RecordBatch>,
+    cells: Option<Cells<'a>>,
+    columns: &'a [Column],
+    /// For each of its columns: its place among those that are read.
+    places: Vec<usize>,
+    /// The rows that whole columns show to be as in it, once somebody asked.
+    alike: OnceLock<BooleanBuffer>,
+}
+
+impl<'a> Image<'a> {
+    fn new(image: &'a Option<RecordBatch>, columns: &'a [Column], read: &[Column]) -> Result<Self> {
+        let place = |own: &Column| read.iter().position(|c| c.name == own.name);
+        Ok(Self {
+            image: image.as_ref(),
+            cells: image.as_ref().map(|i| image::cells(i, columns)).transpose()?,
+            columns,
+            places: columns.iter().filter_map(place).collect(),
+            alike: OnceLock::new(),
+        })
+    }
+}
+
 /// Live's rows beside the images of one batch.
 pub(crate) struct Judge<'a> {
     plan: &'a TablePlan,
-    batch: &'a Batch,
     rows: &'a [usize],
-    before: Option<Cells<'a>>,
-    after: Option<Cells<'a>>,
+    before: Image<'a>,
+    after: Image<'a>,
     read: &'a RecordBatch,
     live: Cells<'a>,
     exists: &'a [bool],
     columns: &'a [Column],
-    /// For each column of the image before: its place among `columns`.
-    before_at: Vec<usize>,
-    after_at: Vec<usize>,
-    as_before: OnceLock<BooleanBuffer>,
-    as_after: OnceLock<BooleanBuffer>,
 }
 
 impl<'a> Judge<'a> {
@@ -127,26 +156,15 @@ impl<'a> Judge<'a> {
         columns: &'a [Column],
         (live, exists): (&'a RecordBatch, &'a [bool]),
     ) -> Result<Self> {
-        let place = |own: &[Column]| -> Vec<usize> {
-            own.iter().filter_map(|o| columns.iter().position(|c| c.name == o.name)).collect()
-        };
-        let cells = |image: &'a Option<RecordBatch>, columns: &'a [Column]| {
-            image.as_ref().map(|i| image::cells(i, columns)).transpose()
-        };
         Ok(Self {
             plan,
-            batch,
             rows,
-            before: cells(&batch.before, &plan.before)?,
-            after: cells(&batch.after, &plan.after)?,
+            before: Image::new(&batch.before, &plan.before, columns)?,
+            after: Image::new(&batch.after, &plan.after, columns)?,
             read: live,
             live: image::cells(live, columns)?,
             exists,
             columns,
-            before_at: place(&plan.before),
-            after_at: place(&plan.after),
-            as_before: OnceLock::new(),
-            as_after: OnceLock::new(),
         })
     }
 
@@ -155,10 +173,10 @@ impl<'a> Judge<'a> {
         let exists = self.exists[at];
         Ok(match self.plan.op {
             Op::Insert if !exists => Standing::Before,
-            Op::Insert => match self.first_after(at)? {
+            Op::Insert => match self.first(&self.after, at)? {
                 None => Standing::After,
                 Some(_) => {
-                    let differing = self.differing(&self.after, &self.after_at, at)?;
+                    let differing = self.differing(&self.after, at)?;
                     Standing::Neither(
                         Reason::Exists,
                         format!("a row with this key differs in {differing}"),
@@ -169,11 +187,11 @@ impl<'a> Judge<'a> {
             Op::Update if !exists => {
                 Standing::Neither(Reason::NotFound, "the row is gone".to_owned())
             }
-            Op::Update if self.first_after(at)?.is_none() => Standing::After,
-            Op::Update | Op::Delete => match self.first_before(at)? {
+            Op::Update if self.first(&self.after, at)?.is_none() => Standing::After,
+            Op::Update | Op::Delete => match self.first(&self.before, at)? {
                 None => Standing::Before,
                 Some(_) => {
-                    let differing = self.differing(&self.before, &self.before_at, at)?;
+                    let differing = self.differing(&self.before, at)?;
                     Standing::Neither(Reason::Data, format!("{differing} changed"))
                 }
             },
@@ -209,11 +227,11 @@ impl<'a> Judge<'a> {
         if !self.exists[at] {
             return Ok(Some("the row is not found after its write".to_owned()));
         }
-        if let Some(column) = self.first_after(at)?
-            && let Some(after) = &self.after
+        if let Some(column) = self.first(&self.after, at)?
+            && let Some(after) = &self.after.cells
         {
             let planned = class(after.get(self.rows[at], column)?);
-            let stored = class(self.live.get(at, self.after_at[column])?);
+            let stored = class(self.live.get(at, self.after.places[column])?);
             let name = &self.plan.after[column].name;
             return Ok(Some(if planned == stored {
                 format!("{name}: live stores another {stored}")
@@ -223,7 +241,7 @@ impl<'a> Judge<'a> {
         }
         let Some((earlier, was_at)) = earlier else { return Ok(None) };
         for (place, column) in self.columns.iter().enumerate() {
-            if !self.after_at.contains(&place)
+            if !self.after.places.contains(&place)
                 && self.live.get(at, place)? != earlier.live.get(was_at, place)?
             {
                 let detail = format!("{}: a trigger changes it, which is not planned", column.name);
@@ -236,73 +254,49 @@ impl<'a> Judge<'a> {
     /// The rows that whole columns show to be as they were, but for what is written. Of the others
     /// nothing is said.
     fn still(&self, earlier: &Judge<'_>, places: &[usize]) -> BooleanBuffer {
-        let kept = (0..self.columns.len()).filter(|place| !self.after_at.contains(place));
+        let kept = (0..self.columns.len()).filter(|place| !self.after.places.contains(place));
         let names = kept.map(|place| self.columns[place].name.as_str()).map(|name| (name, name));
         let compared = take(earlier.read, places).ok().and_then(|was| same(&was, self.read, names));
         compared.unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))
     }
 
-    fn first_after(&self, at: usize) -> Result<Option<usize>> {
-        let image = self.batch.after.as_ref();
-        let alike = || self.alike(image, &self.plan.after, &self.after_at);
-        match self.as_after.get_or_init(alike).value(at) {
-            true => Ok(None),
-            false => self.first(&self.after, &self.after_at, at),
-        }
-    }
-
-    fn first_before(&self, at: usize) -> Result<Option<usize>> {
-        let image = self.batch.before.as_ref();
-        let alike = || self.alike(image, &self.plan.before, &self.before_at);
-        match self.as_before.get_or_init(alike).value(at) {
-            true => Ok(None),
-            false => self.first(&self.before, &self.before_at, at),
-        }
-    }
-
-    /// The rows that whole columns show to be as in an image. Of the others nothing is said: a
-    /// cell that its carrier can't hold is looked at by itself.
-    fn alike(
-        &self,
-        image: Option<&RecordBatch>,
-        columns: &[Column],
-        places: &[usize],
-    ) -> BooleanBuffer {
-        let compared = || {
-            let image = take(image.filter(|_| columns.len() == places.len())?, self.rows).ok()?;
-            let names = columns.iter().zip(places);
-            let names = names.map(|(c, place)| (c.name.as_str(), &*self.columns[*place].name));
-            same(&image, self.read, names)
-        };
-        compared().unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))
-    }
-
     /// The first column of an image in which live differs.
-    fn first(
-        &self,
-        image: &Option<Cells<'a>>,
-        places: &[usize],
-        at: usize,
-    ) -> Result<Option<usize>> {
-        let Some(image) = image else {
+    fn first(&self, image: &Image<'a>, at: usize) -> Result<Option<usize>> {
+        if image.alike.get_or_init(|| self.alike(image)).value(at) {
+            return Ok(None);
+        }
+        let Some(cells) = &image.cells else {
             return Err(Error::refused(format!(
                 "the plan has a batch of {} without its image",
                 self.plan.table
             )));
         };
-        for (column, place) in places.iter().enumerate() {
-            if image.get(self.rows[at], column)? != self.live.get(at, *place)? {
+        for (column, place) in image.places.iter().enumerate() {
+            if cells.get(self.rows[at], column)? != self.live.get(at, *place)? {
                 return Ok(Some(column));
             }
         }
         Ok(None)
     }
 
-    fn differing(&self, image: &Option<Cells<'a>>, places: &[usize], at: usize) -> Result<String> {
-        let Some(image) = image else { return Ok(String::new()) };
+    /// The rows that whole columns show to be as in an image. Of the others nothing is said: a
+    /// cell that its carrier can't hold is looked at by itself.
+    fn alike(&self, image: &Image<'a>) -> BooleanBuffer {
+        let compared = || {
+            let whole = image.columns.len() == image.places.len();
+            let there = take(image.image.filter(|_| whole)?, self.rows).ok()?;
+            let names = image.columns.iter().zip(&image.places);
+            let names = names.map(|(c, place)| (c.name.as_str(), &*self.columns[*place].name));
+            same(&there, self.read, names)
+        };
+        compared().unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))
+    }
+
+    fn differing(&self, image: &Image<'a>, at: usize) -> Result<String> {
+        let Some(cells) = &image.cells else { return Ok(String::new()) };
         let mut names = Vec::new();
-        for (column, place) in places.iter().enumerate() {
-            if image.get(self.rows[at], column)? != self.live.get(at, *place)? {
+        for (column, place) in image.places.iter().enumerate() {
+            if cells.get(self.rows[at], column)? != self.live.get(at, *place)? {
                 names.push(self.columns[*place].name.as_str());
             }
         }

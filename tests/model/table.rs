@@ -154,7 +154,12 @@ pub(super) fn apply(schema: &Schema, table: &mut Table, writes: &[Write]) -> (Co
         let fits = as_before && put(schema, table, place, write);
         if fits {
             counts.written += 1;
-            done.push(write.clone());
+            let mut write = write.clone();
+            // What live filled in belongs to the row that an undo looks for.
+            if let (None, Some(row)) = (&write.before, table.0.last()) {
+                write.after = Some(row.iter().cloned().enumerate().collect());
+            }
+            done.push(write);
         } else {
             counts.conflicts += 1;
         }

@@ -1,15 +1,17 @@
 //! Every call of the target fails in turn; a resumed run reaches the same end.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
-use super::harness::{Lab, Step, int, text};
+use super::harness::{Lab, Step, int, raw, run, text};
 use crate::apply::apply;
+use crate::engine::sqlite::raw::Connection;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::error::{Error, Kind, Result};
+use crate::model::conflict::Reason;
 use crate::model::origin::Identity;
 use crate::model::plan::TablePlan;
 use crate::model::table::{Column, TableName, TableSchema};
@@ -36,12 +38,24 @@ struct Faulty {
     /// A plan to look into when a commit is about to be sent, and what its batches were.
     watched: Option<PathBuf>,
     seen: Vec<Vec<BatchState>>,
+    /// Commits arrive; without it the connection is lost with the first.
+    commits: bool,
+    /// A connection to the plan that locks it once a commit is there.
+    locks: Option<Mutex<Connection>>,
 }
 
 impl Faulty {
     async fn new(lab: &Lab, fault: Fault) -> Box<Self> {
         let inner = lab.target().await;
-        Box::new(Self { inner, calls: 0, fault, watched: None, seen: Vec::new() })
+        Box::new(Self {
+            inner,
+            calls: 0,
+            fault,
+            watched: None,
+            seen: Vec::new(),
+            commits: true,
+            locks: None,
+        })
     }
 
     /// Counts a call: whether it is carried out, and whether its answer arrives.
@@ -131,11 +145,18 @@ impl Target for Faulty {
 
     async fn commit(&mut self) -> Result<()> {
         let (runs, answers) = self.call();
+        let (runs, answers) = (runs && self.commits, answers && self.commits);
+        if !self.commits {
+            self.fault = Fault { at: self.calls, late: false, lasting: true };
+        }
         if let Some(path) = &self.watched {
             self.seen.push(states(path).await);
         }
         if runs {
             self.inner.commit().await?;
+            if let Some(plan) = &self.locks {
+                run(&plan.lock().unwrap(), "begin immediate");
+            }
         } else {
             self.inner.rollback().await?;
         }
@@ -313,9 +334,55 @@ async fn g6_a_lost_commit_reply_is_answered_by_the_rows() {
     // The application deletes a row that was committed: it must not come back.
     lab.sql("delete from t where id = 2").await;
     let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
-    assert_eq!((receipt.tables[0].written, receipt.verified), (3, false));
-    assert_eq!(receipt.changed_since[0].key["id"], 2);
+    assert_eq!((receipt.tables[0].written, receipt.tables[0].conflicts), (2, 1));
+    let left = &receipt.conflicts[0];
+    assert_eq!((&left.key["id"], left.reason), (&2.into(), Reason::Unproven));
     assert_eq!(lab.one("select count(*) from t").await, "2");
+}
+
+#[tokio::test]
+async fn x2_an_atomic_plan_that_is_committed_and_can_t_be_noted_is_resumed() {
+    let lab = Lab::new("create table t(id integer primary key, v text)").await;
+    let rows = (1..=4).map(|i| vec![int(i), text("in")]).collect();
+    let steps = vec![Step::insert("t", &["id", "v"], rows)];
+    let plan = lab.plan_with("aaaaaa", 2, steps, |h| h.atomic = true).await;
+    let mut target = Faulty::new(&lab, Fault { at: 0, late: false, lasting: false }).await;
+    target.locks = Some(Mutex::new(raw(&lab.plan_path("aaaaaa"), false).await));
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
+    let holder = target.locks.take().unwrap().into_inner().unwrap();
+    target.close().await.unwrap();
+    assert_eq!(e.kind(), Kind::Stopped, "{e}");
+    assert_eq!(lab.one("select count(*) from t").await, "4");
+    holder.close().await.unwrap();
+    let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+    assert_eq!((receipt.tables[0].written, receipt.verified), (4, true));
+}
+
+#[tokio::test]
+async fn g6_a_row_by_another_hand_is_no_proof_for_the_others() {
+    for atomic in [false, true] {
+        let lab = Lab::new("create table t(id integer primary key, v text, w default 7)").await;
+        let rows = (1..=4).map(|i| vec![int(i), text("in")]).collect();
+        let steps = vec![Step::insert("t", &["id", "v"], rows)];
+        let plan = Arc::new(lab.plan_with("aaaaaa", 2, steps, |h| h.atomic = atomic).await);
+        let mut faulty = Faulty::new(&lab, Fault { at: 0, late: false, lasting: false }).await;
+        faulty.commits = false;
+        let e = apply(&plan, &mut *faulty, &lab.options(), &Silent).await.unwrap_err();
+        faulty.close().await.unwrap();
+        assert_eq!(e.kind(), Kind::Unknown);
+        assert_eq!(lab.one("select count(*) from t").await, "0");
+        // Nothing was committed, and somebody brings one row back by hand.
+        lab.sql("insert into t values (2, 'in', 7)").await;
+        let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+        let line = &receipt.tables[0];
+        let left: Vec<_> = receipt.conflicts.iter().map(|c| (&c.key["id"], c.reason)).collect();
+        assert_eq!(left[0], (&1.into(), Reason::Unproven));
+        assert!(left.iter().all(|(_, reason)| *reason == Reason::Unproven), "{left:?}");
+        assert_eq!((line.planned, line.conflicts), (4, left.len() as u64));
+        let there: u64 = lab.one("select count(*) from t").await.parse().unwrap();
+        assert_eq!(line.written, there, "what is said to be written is there");
+        assert_eq!((there, line.conflicts), if atomic { (1, 3) } else { (3, 1) });
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,50 @@ async fn x4_undo_leaves_changed_rows_and_parents_with_children_alone() {
 }
 
 #[tokio::test]
+async fn x4_undo_leaves_a_row_alone_whose_own_columns_were_changed() {
+    for (size, adapts) in [(2, false), (2, true), (100, true)] {
+        let lab = Lab::new(
+            "create table t(id integer primary key, v text, note text default 'new',
+                 mark default (hex(randomblob(8))), twice text as (v || v));;
+             create trigger filled after insert on t when new.id = 3 begin
+                 update t set note = x'00ff' where id = new.id; end",
+        )
+        .await;
+        let before = lab.dump().await;
+        let rows = (1..=5).map(|i| vec![int(i), text("in")]).collect();
+        let steps = vec![Step::insert("t", &["id", "v"], rows)];
+        let plan = lab.plan_with("aaaaaa", size, steps, |h| h.adapts = adapts).await;
+        let receipt = lab.apply(&plan).await.unwrap();
+        assert_eq!((receipt.tables[0].written, receipt.verified), (5, true));
+        let after = lab.dump().await;
+        // Nothing of them was planned, and it is the application's now.
+        lab.sql("update t set note = 'paid' where id = 2").await;
+        let back = take_back(&lab, &plan, "bbbbbb").await;
+        let receipt = lab.apply(&back).await.unwrap();
+        let said: Vec<_> = receipt.conflicts.iter().map(|c| (&c.key["id"], c.reason)).collect();
+        assert_eq!(said, [(&2.into(), Reason::Data)]);
+        assert_eq!(receipt.conflicts[0].detail, "note changed");
+        assert_eq!(lab.one("select group_concat(id || note) from t").await, "\"2paid\"");
+        // What was deleted comes back as it was, not with other defaults.
+        let again = take_back(&lab, &back, "cccccc").await;
+        lab.sql("delete from t where id = 2;; drop trigger filled").await;
+        let e = lab.apply(&again).await.unwrap_err();
+        assert_eq!(e.kind(), Kind::Refused, "the schema is another");
+        lab.sql(
+            "create trigger filled after insert on t when new.id = 3 begin
+                 update t set note = x'00ff' where id = new.id; end",
+        )
+        .await;
+        assert_eq!(lab.dump().await, before);
+        assert_eq!(lab.apply(&again).await.unwrap().tables[0].written, 4);
+        lab.sql("delete from t where id = 2").await;
+        let without_2 =
+            after.lines().filter(|line| !line.contains("  integer:32|")).collect::<Vec<_>>();
+        assert_eq!(lab.dump().await.lines().collect::<Vec<_>>(), without_2);
+    }
+}
+
+#[tokio::test]
 async fn c6_undo_deletes_children_before_parents_in_one_table() {
     let lab =
         Lab::new("create table t(id integer primary key, boss integer references t(id))").await;

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use arrow::array::RecordBatch;
+
 use crate::error::{Error, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
-use crate::plan::file::image;
-use crate::plan::file::{BatchState, PlanFile, PlanWriter};
+use crate::plan::file::{BatchState, PlanFile, PlanWriter, altered, image};
+use crate::plan::judge::filled;
 
 /// What an inverted plan does not take over from its original.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,7 @@ impl PlanFile {
             let table = last - 1 - batch.table;
             let plan = &mut tables[table];
             let flags = record.written.flags(batch.rows());
+            let wrote = self.written(id as u64, &batch).await?;
             let turn = |image: Option<&_>, columns: &[_]| -> Result<Option<_>> {
                 let Some(image) = image.filter(|_| !columns.is_empty()) else { return Ok(None) };
                 Ok(Some(image::project(&image::filter(image, &flags)?, columns)?))
@@ -63,7 +66,7 @@ impl PlanFile {
             let inverted = Batch {
                 id: writer.batches(),
                 table,
-                before: turn(batch.after.as_ref(), &plan.before)?,
+                before: turn(wrote.as_ref(), &plan.before)?,
                 after: turn(batch.before.as_ref(), &plan.after)?,
                 from: Vec::new(),
             };
@@ -95,9 +98,21 @@ impl PlanFile {
     }
 }
 
+impl PlanFile {
+    /// A batch's rows as they stood once they were written: what was planned, and what live filled in.
+    async fn written(&self, id: u64, batch: &Batch) -> Result<Option<RecordBatch>> {
+        let own = filled(&self.header.tables[batch.table]);
+        let Some(after) = batch.after.as_ref().filter(|_| !own.is_empty()) else {
+            return Ok(batch.after.clone());
+        };
+        let filled = self.filled(id, &own).await?.ok_or_else(|| altered(&self.path))?;
+        image::beside(after, &filled).map(Some)
+    }
+}
+
 fn inverse(plan: &TablePlan) -> Result<TablePlan> {
     let (op, before, after) = match plan.op {
-        Op::Insert => (Op::Delete, plan.after.clone(), Vec::new()),
+        Op::Insert => (Op::Delete, [&plan.after[..], &filled(plan)].concat(), Vec::new()),
         Op::Delete => (Op::Insert, Vec::new(), plan.before.clone()),
         Op::Update => {
             for column in &plan.after {

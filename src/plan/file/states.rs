@@ -1,13 +1,16 @@
 //! What applying adds to a plan: its operation, each batch's state, the conflicts.
 
+use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use crate::error::{Error, Result};
 use crate::model::conflict::Conflict;
 use crate::model::origin::Identity;
 use crate::model::receipt::Receipt;
-use crate::plan::file::{PlanFile, altered, json, parse};
+use crate::model::table::Column;
+use crate::plan::file::{PlanFile, altered, image, json, parse};
+use crate::plan::judge::filled;
 
 /// How far a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,8 +120,18 @@ pub struct RowConflict {
     pub conflict: Conflict,
 }
 
-/// A batch by its number, its record, and the rows that were left alone.
-pub type Record<'a> = (u64, &'a BatchRecord, Option<&'a [RowConflict]>);
+/// What is kept of a batch besides its record.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Details {
+    /// The rows that were left alone.
+    pub conflicts: Vec<RowConflict>,
+    /// What live filled in by itself where rows were inserted: a row for each of the batch, NULL where
+    /// it was not written. Undo deletes a row only while it holds this too.
+    pub filled: Option<RecordBatch>,
+}
+
+/// A batch by its number, its record, and the details; `None` keeps those that are there.
+pub type Record<'a> = (u64, &'a BatchRecord, Option<&'a Details>);
 
 /// An operation that begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,8 +186,7 @@ impl PlanFile {
         self.note(Some(begun), &[], None).await
     }
 
-    /// Durably records batches and the conflicts of each, in one transaction; `None` keeps the
-    /// conflicts that are recorded.
+    /// Durably records batches and the details of each, in one transaction.
     pub async fn record(&self, records: &[Record<'_>]) -> Result<()> {
         self.note(None, records, None).await
     }
@@ -222,7 +234,7 @@ impl PlanFile {
                 .await
                 .map_err(|e| self.trouble("could not take up the operation", e))?;
         }
-        for (batch, record, conflicts) in records {
+        for (batch, record, details) in records {
             let batch = *batch as i64;
             sqlx::query(SET_STATE)
                 .bind(batch)
@@ -234,13 +246,23 @@ impl PlanFile {
                 .execute(&mut *transaction)
                 .await
                 .map_err(failed)?;
-            let Some(conflicts) = conflicts else { continue };
-            sqlx::query("delete from conflict where batch = ?")
-                .bind(batch)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-            for RowConflict { row, conflict } in *conflicts {
+            let Some(Details { conflicts, filled }) = details else { continue };
+            for table in ["conflict", "filled"] {
+                sqlx::query(AssertSqlSafe(format!("delete from {table} where batch = ?")))
+                    .bind(batch)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(failed)?;
+            }
+            if let Some(filled) = filled {
+                sqlx::query("insert into filled values (?, ?)")
+                    .bind(batch)
+                    .bind(image::encode(filled)?)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(failed)?;
+            }
+            for RowConflict { row, conflict } in conflicts {
                 sqlx::query("insert into conflict values (?, ?, ?)")
                     .bind(batch)
                     .bind(*row as i64)
@@ -263,6 +285,37 @@ impl PlanFile {
             }
         }
         transaction.commit().await.map_err(failed)
+    }
+
+    /// What live filled in by itself in a batch of inserted rows, where it is kept: these columns.
+    pub(super) async fn filled(&self, id: u64, columns: &[Column]) -> Result<Option<RecordBatch>> {
+        let rows = self.shape(id)?.1;
+        let mut connection = self.connection.lock().await;
+        let kept = sqlx::query("select image from filled where batch = ?")
+            .bind(id as i64)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(|e| self.trouble("could not be read", e))?;
+        let Some(kept) = kept else { return Ok(None) };
+        let bytes: Vec<u8> = kept.try_get(0).map_err(|e| altered(&self.path).because(e))?;
+        image::decode(&bytes, columns, rows).map(Some)
+    }
+
+    /// The details of a batch.
+    pub(crate) async fn details(&self, id: u64) -> Result<Details> {
+        let (table, _) = self.shape(id)?;
+        let filled = self.filled(id, &filled(&self.header().tables[table])).await?;
+        let mut connection = self.connection.lock().await;
+        let rows = sqlx::query("select json, row from conflict where batch = ? order by row")
+            .bind(id as i64)
+            .fetch_all(&mut *connection)
+            .await
+            .map_err(|e| self.trouble("could not be read", e))?;
+        let conflict = |row: &_| -> Result<RowConflict> {
+            let at: i64 = Row::try_get(row, 1).map_err(|e| altered(&self.path).because(e))?;
+            Ok(RowConflict { row: at as usize, conflict: parse(&self.path, row)? })
+        };
+        Ok(Details { conflicts: rows.iter().map(conflict).collect::<Result<_>>()?, filled })
     }
 
     /// The rows that were left alone, in the order of batches and rows, at most `limit`.

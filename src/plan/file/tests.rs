@@ -153,7 +153,7 @@ async fn w12_a_plan_is_private_and_one_file() {
     let path = folder.path().join("plans/7f3a2c.rkplan");
     let file = plan(&path, Op::Insert).await;
     file.begin_operation(&begun(&file, "01J")).await.unwrap();
-    file.record(&[(0, &BatchRecord::default(), Some(&[]))]).await.unwrap();
+    file.record(&[(0, &BatchRecord::default(), Some(&Details::default()))]).await.unwrap();
     file.close().await.unwrap();
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&path), 0o600);
@@ -263,21 +263,26 @@ async fn states_and_conflicts_stay() {
     let file = plan(&path, Op::Insert).await;
     file.begin_operation(&begun(&file, "01J")).await.unwrap();
     assert!(file.begin_operation(&begun(&file, "01K")).await.is_err());
-    let left = |row, detail| RowConflict { row, conflict: conflict(detail) };
+    let left = |row, detail| Details {
+        conflicts: vec![RowConflict { row, conflict: conflict(detail) }],
+        filled: Some(rows(0, "filled")),
+    };
     let mut record = BatchRecord {
         state: BatchState::Intended,
         written: Bits::of(&[0, 2]),
         already: 0,
         conflicts: 1,
     };
-    file.record(&[(1, &record, Some(&[left(1, "first")]))]).await.unwrap();
-    file.record(&[(1, &record, Some(&[left(1, "second")]))]).await.unwrap();
+    file.record(&[(1, &record, Some(&left(1, "first")))]).await.unwrap();
+    file.record(&[(1, &record, Some(&left(1, "second")))]).await.unwrap();
     record.state = BatchState::Committed;
     file.record(&[(1, &record, None)]).await.unwrap();
     file.close().await.unwrap();
     let file = PlanFile::open(&path).await.unwrap();
     assert_eq!(file.records().await.unwrap(), [BatchRecord::default(), record]);
     assert_eq!(file.conflicts(9).await.unwrap(), [conflict("second")]);
+    assert_eq!(file.filled(1, &columns()).await.unwrap(), Some(rows(0, "filled")));
+    assert_eq!(file.filled(0, &columns()).await.unwrap(), None);
     assert_eq!(file.operation().await.unwrap().unwrap().id, "01J");
 }
 

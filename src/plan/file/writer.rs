@@ -38,6 +38,7 @@ const SCHEMA: &str = "
     create table conflict (
         batch integer not null, row integer not null, json text not null,
         primary key (batch, row)) without rowid;
+    create table filled (batch integer primary key, image blob not null);
 ";
 
 /// Batches that may wait for the encoder and for SQLite each: memory stays bounded.

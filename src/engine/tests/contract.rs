@@ -45,6 +45,7 @@ macro_rules! signed {
             c15_soft_deletes_and_what_triggers_do_besides_are_said
             w1_a_database_is_not_its_own_backup
             x4_undo_leaves_alone_what_changed_since
+            x4_undo_leaves_alone_a_row_whose_own_columns_were_changed
         );
     };
 }
@@ -415,4 +416,21 @@ pub(in crate::engine) async fn x4_undo_leaves_alone_what_changed_since<D: Databa
     assert_eq!(counts(&lab.undo(&patch, "cccccc").await), [1, 0, 0, 1]);
     assert_eq!(counts(&lab.undo(&restore, "dddddd").await), [2, 1, 0, 1]);
     assert_eq!(lab.live.sql("select * from t order by id"), "1\t9\n3\t9\n");
+}
+
+pub(in crate::engine) async fn x4_undo_leaves_alone_a_row_whose_own_columns_were_changed<
+    D: Database,
+>() {
+    let lab = Lab::<D>::new(
+        "create table t(id int primary key, v int); insert into t values (1, 1), (2, 2), (3, 3)",
+        "delete from t where id > 1; alter table t add column note varchar(9) default 'new';
+         alter table t add column seen timestamp null default current_timestamp",
+    );
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [2, 2, 0, 0]);
+    lab.live.sql("update t set note = 'paid' where id = 2");
+    let undone = lab.undo(&plan, "bbbbbb").await;
+    assert_eq!(counts(&undone), [2, 1, 0, 1]);
+    assert_eq!(reasons(&undone), [(r#"{"id":2}"#.to_owned(), Reason::Data)]);
+    assert_eq!(lab.live.sql("select id, note from t order by id"), "1\tnew\n2\tpaid\n");
 }

@@ -1,7 +1,8 @@
 //! The missing rows of one table, as the backup has them.
 //!
 //! Where the backup has random access the diff reads nothing but keys, and the rows are
-//! fetched by their keys; else, or when a predicate needs more, the diff carries them.
+//! fetched by their keys; else, or when a predicate needs more, or where most of the backup's rows
+//! are missing, the diff carries them.
 //!
 //! A row with a value that live's column can't hold is left out by itself and told: where the
 //! diff carries rows, it is begun again over the keys, and such rows are found by halves.
@@ -64,7 +65,10 @@ impl<'a> Missing<'a> {
         let key = pair.key_columns();
         let backup = mount.source(Which::Backup);
         let wide = columns.len() > key.len();
-        let fetching = wide && predicate.is_none() && backup.has_random_access();
+        let fetching = wide
+            && predicate.is_none()
+            && backup.has_random_access()
+            && !mostly_missing(mount, pair, &key).await?;
         let carried = if fetching { &[][..] } else { columns };
         let changes = begin(mount, pair, predicate, carried, Arc::clone(&progress)).await?;
         let (given, skip, unfit, unfit_rows) = (0, 0, Vec::new(), 0);
@@ -205,6 +209,12 @@ impl<'a> Missing<'a> {
     pub fn unevaluated(&self) -> u64 {
         self.unevaluated
     }
+}
+
+/// True where live has so few rows that it must lack more than half of the backup's.
+async fn mostly_missing(mount: &Mount, pair: &TablePair, key: &[Column]) -> Result<bool> {
+    let rows = mount.layout(&pair.table, key).await?.rows;
+    Ok(rows.backup.zip(rows.live).is_some_and(|(backup, live)| live < backup / 2))
 }
 
 fn rows(batch: &RecordBatch) -> usize {

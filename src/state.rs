@@ -159,8 +159,23 @@ impl State {
         PlanFile::open(&found.path).await
     }
 
-    /// The newest operation that wrote here and was not undone.
+    /// The newest operation that wrote here, be it an undo.
+    ///
+    /// # Errors
+    /// `Usage` when there is none; those of [`PlanFile::open`].
     pub async fn latest(&self) -> Result<PlanFile> {
+        let (entries, _) = self.list().await?;
+        match entries.iter().find(|e| e.operation.is_some()) {
+            Some(entry) => PlanFile::open(&entry.path).await,
+            None => Err(Error::usage("there is no operation yet").hint("restorekit log")),
+        }
+    }
+
+    /// The newest operation that wrote here and was not undone, itself no undo.
+    ///
+    /// # Errors
+    /// `Usage` when there is none; those of [`PlanFile::open`].
+    pub async fn undoable(&self) -> Result<PlanFile> {
         let (entries, _) = self.list().await?;
         let undone: Vec<&str> = entries
             .iter()
@@ -173,7 +188,11 @@ impl State {
         });
         match candidate {
             Some(entry) => PlanFile::open(&entry.path).await,
-            None => Err(Error::usage("there is no operation to take").hint("restorekit log")),
+            None => {
+                Err(Error::usage("there is no operation to take back: each is an undo, or undone")
+                    .hint("see them: restorekit log")
+                    .hint("take an undo back by its name: restorekit undo OPERATION"))
+            }
         }
     }
 

@@ -38,6 +38,9 @@ fn rows_come_back_from_a_dump_and_go_again() {
         assert!(moment.contains("2024-02-29") && moment.contains("1710381723500"), "{moment}");
         sandbox.run("undo --yes").exits(0);
         assert_eq!(sandbox.dump("shop.db"), before, "{dump}");
+        // The undo is the last operation, and none that is taken back without its name.
+        sandbox.run("verify").exits(0);
+        sandbox.run("undo --yes").exits(2).complains("an undo back by its name");
     }
 }
 

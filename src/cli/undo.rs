@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &UndoArgs) -> Result<u8> {
         let state = context.state()?;
         let done = match &args.operation {
             Some(name) => state.find(name).await?,
-            None => state.latest().await?,
+            None => state.undoable().await?,
         };
         let (id, path) = state.new_plan();
         let plan = undo::undo(&done, &path, &id, plans::lifetime()).await?;

@@ -9,6 +9,7 @@ use crate::model::origin::Identity;
 use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
 use crate::plan::file::{BatchState, PlanFile, PlanWriter, altered, image};
 use crate::plan::judge::filled;
+use crate::plan::notes::notes;
 
 /// What an inverted plan does not take over from its original.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,16 +127,18 @@ fn inverse(plan: &TablePlan) -> Result<TablePlan> {
             (Op::Update, plan.after.clone(), plan.after.clone())
         }
     };
+    let written: Vec<String> = after.iter().map(|c| c.name.clone()).collect();
+    let notes = notes(&plan.schema, op, &written);
     Ok(TablePlan {
         table: plan.table.clone(),
         op,
         key: plan.key.clone(),
         before,
         after,
+        notes,
         schema: plan.schema.clone(),
         rows: 0,
         from: Vec::new(),
         skipped: Vec::new(),
-        notes: plan.notes.clone(),
     })
 }

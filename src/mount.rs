@@ -132,6 +132,15 @@ impl Mount {
         find_table(self.tables(which), name)
     }
 
+    /// The backup's table that is live's table `live`, looked for by that name or as somebody wrote it.
+    pub fn partner(&self, live: &TableName, name: &str) -> Option<&TableName> {
+        partner(
+            Side { backup: self.tables(Which::Backup), live: self.tables(Which::Live) },
+            live,
+            name,
+        )
+    }
+
     /// One table as its side describes it; asked for once.
     pub async fn schema(&self, which: Which, table: &TableName) -> Result<Arc<TableSchema>> {
         if let Some(known) = self.known_schema(which, table) {
@@ -220,6 +229,21 @@ pub fn find_table<'a>(tables: &'a [TableName], name: &str) -> Option<&'a TableNa
         .or_else(|| only(&|known| known.eq_ignore_ascii_case(name)))
 }
 
+/// The backup's table of this name that may be live's table `live`: not one that is another table of
+/// live's, and, where the backup has tables outside of any named schema, not one of such a schema or
+/// of another database for one that is in none.
+fn partner<'a>(
+    tables: Side<&'a [TableName]>,
+    live: &TableName,
+    name: &str,
+) -> Option<&'a TableName> {
+    let found = find_table(tables.backup, name)?;
+    let taken = found != live && tables.live.contains(found);
+    let bare = |table: &TableName| table.schema.is_none();
+    let elsewhere = bare(live) && !bare(found) && tables.backup.iter().any(bare);
+    (!taken && !elsewhere).then_some(found)
+}
+
 /// The one of a backup's `tables` that is `wanted`, which is among `all` tables of several
 /// backups: found by its name, and by no other table's.
 fn same_table<'a>(
@@ -236,4 +260,41 @@ pub fn no_table(which: Which, tables: &[TableName], name: &str) -> Error {
     let known: Vec<String> = tables.iter().map(TableName::to_string).collect();
     Error::usage(format!("{which} has no table {name}"))
         .hint(format!("the tables that are seen there: {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_not_paired_with_another_schema_s_namesake() {
+        let tables = |names: &[&str]| -> Vec<TableName> {
+            let table = |name: &&str| match name.split_once('.') {
+                Some((schema, name)) => {
+                    TableName { schema: Some(schema.into()), ..TableName::bare(name) }
+                }
+                None => TableName::bare(*name),
+            };
+            names.iter().map(table).collect()
+        };
+        let found = |live: &[&str], backup: &[&str], of: usize, name: &str| {
+            let (live, backup) = (tables(live), tables(backup));
+            let sides = Side { backup: &backup[..], live: &live[..] };
+            partner(sides, &live[of], name).map(TableName::to_string)
+        };
+        let some = |name: &str| Some(name.to_owned());
+        // A dump of one schema: its table is that of live's schema, and no other.
+        let live = ["users", "audit.users"];
+        assert_eq!(found(&live, &["audit.users"], 0, "users"), None);
+        assert_eq!(found(&live, &["audit.users"], 1, "audit.users"), some("audit.users"));
+        // A dump of several databases: live's own came after it.
+        assert_eq!(found(&["pt", "t"], &["t", "other.pt"], 0, "pt"), None);
+        // All that the backup has is in another schema: what is unique there is meant.
+        assert_eq!(found(&["users"], &["app.users", "app.t"], 0, "users"), some("app.users"));
+        assert_eq!(found(&["app.users"], &["users"], 0, "users"), some("users"));
+        // Case tells tables apart where live has both.
+        assert_eq!(found(&["T", "t"], &["t"], 0, "T"), None);
+        assert_eq!(found(&["T", "t"], &["t"], 1, "t"), some("t"));
+        assert_eq!(found(&["T"], &["t"], 0, "T"), some("t"));
+    }
 }

@@ -212,7 +212,7 @@ impl OpenSides {
             let Some(table) = find_table(live, name) else { continue };
             let wanted =
                 named.is_empty() || named.iter().any(|n| find_table(live, n) == Some(table));
-            let Some(backup) = self.mount.find(Which::Backup, &table.to_string()) else { continue };
+            let Some(backup) = self.mount.partner(table, &table.to_string()) else { continue };
             if !wanted {
                 continue;
             }

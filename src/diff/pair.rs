@@ -58,19 +58,14 @@ pub async fn pair_tables(mount: &Mount, options: &PairOptions) -> Result<Pairs> 
     let mut pairs = Pairs::default();
     if !options.tables.is_empty() {
         for name in &options.tables {
-            let (live, backup) = (mount.tables(Which::Live), mount.tables(Which::Backup));
-            let live = find_table(live, name).ok_or_else(|| no_table(Which::Live, live, name))?;
-            let backup = find_table(backup, &live.to_string())
-                .or_else(|| find_table(backup, name))
-                .ok_or_else(|| no_table(Which::Backup, backup, name))?;
-            let table = Side { backup: backup.clone(), live: live.clone() };
+            let table = named(mount, name)?;
             pairs.pairs.push(pair_table(mount, table, options).await?);
         }
         return Ok(pairs);
     }
     let mut matched = Vec::new();
     for live in mount.tables(Which::Live) {
-        let Some(backup) = mount.find(Which::Backup, &live.to_string()) else {
+        let Some(backup) = mount.partner(live, &live.to_string()) else {
             pairs.only_live.push(live.clone());
             continue;
         };
@@ -89,6 +84,17 @@ pub async fn pair_tables(mount: &Mount, options: &PairOptions) -> Result<Pairs> 
     let unmatched = |table: &&TableName| !matched.contains(table);
     pairs.only_backup = mount.tables(Which::Backup).iter().filter(unmatched).cloned().collect();
     Ok(pairs)
+}
+
+/// Each side's table of this name.
+pub fn named(mount: &Mount, name: &str) -> Result<Side<TableName>> {
+    let (live, backup) = (mount.tables(Which::Live), mount.tables(Which::Backup));
+    let live = find_table(live, name).ok_or_else(|| no_table(Which::Live, live, name))?;
+    let backup = mount
+        .partner(live, &live.to_string())
+        .or_else(|| mount.partner(live, name))
+        .ok_or_else(|| no_table(Which::Backup, backup, name))?;
+    Ok(Side { backup: backup.clone(), live: live.clone() })
 }
 
 /// Pairs one table.
@@ -117,7 +123,7 @@ pub fn pair_schemas(
     let key = choose_key(live, backup, &options.key)?;
     for name in &options.columns {
         let column = live.require(name)?;
-        if backup.column(&column.name).is_none() {
+        if live.counterpart(column, backup).is_none() {
             return Err(only_in(Which::Live, &table.backup, &column.name));
         }
     }
@@ -126,7 +132,7 @@ pub fn pair_schemas(
     };
     let (mut compare, mut not_compared) = (Vec::new(), Vec::new());
     for column in live.columns.iter().filter(|c| !key.columns.contains(&c.name)) {
-        let why = if backup.column(&column.name).is_none() {
+        let why = if live.counterpart(column, backup).is_none() {
             "only in live"
         } else if column.generated {
             "generated"
@@ -155,7 +161,7 @@ fn choose_key(live: &TableSchema, backup: &TableSchema, named: &[String]) -> Res
             .iter()
             .map(|name| {
                 let column = live.require(name)?;
-                if backup.column(&column.name).is_none() {
+                if live.counterpart(column, backup).is_none() {
                     return Err(only_in(Which::Live, &backup.name, &column.name));
                 }
                 refuse_key(&live.name, column)?;
@@ -201,7 +207,8 @@ impl TablePair {
     /// The columns that both sides have, as live has them: the key's, the compared ones and
     /// those that are not compared by choice.
     pub fn common(&self) -> impl Iterator<Item = &Column> {
-        self.schema.live.columns.iter().filter(|c| self.schema.backup.column(&c.name).is_some())
+        let Side { backup, live } = &self.schema;
+        live.columns.iter().filter(|c| live.counterpart(c, backup).is_some())
     }
 
     /// The pair that compares live's column `live` with the backup's column `backup`, which
@@ -234,5 +241,44 @@ impl TablePair {
     /// The diff of the keys alone.
     pub fn key_request(&self) -> DiffRequest {
         DiffRequest::new(self.table.clone(), self.key_columns())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::table::Carrier;
+
+    fn schema(columns: &[&str]) -> Arc<TableSchema> {
+        let columns = columns.iter().map(|name| Column::new(*name, Carrier::Text)).collect();
+        let key = Key { columns: vec!["id".into()], origin: KeyOrigin::PrimaryKey };
+        Arc::new(TableSchema {
+            keys: vec![key],
+            ..TableSchema::of_columns(TableName::bare("t"), columns)
+        })
+    }
+
+    #[test]
+    fn a_column_is_not_compared_with_another_s_namesake() {
+        let table = Side { backup: TableName::bare("t"), live: TableName::bare("t") };
+        let compared = |live: &[&str], backup: &[&str]| {
+            let schemas = Side { backup: schema(backup), live: schema(live) };
+            let pair = pair_schemas(table.clone(), schemas, &PairOptions::default()).unwrap();
+            let names: Vec<String> = pair.compare.iter().map(|c| c.name.clone()).collect();
+            let common = pair.common().map(|c| c.name.clone()).collect::<Vec<_>>();
+            assert_eq!(common[1..], names);
+            let not: Vec<_> = pair.not_compared.into_iter().map(|n| (n.column, n.why)).collect();
+            (names, not)
+        };
+        let only_live = |name: &str| vec![(name.to_owned(), "only in live".to_owned())];
+        assert_eq!(compared(&["id", "name"], &["ID", "Name"]), (vec!["name".into()], vec![]));
+        assert_eq!(
+            compared(&["id", "name", "Name"], &["id", "name"]),
+            (vec!["name".into()], only_live("Name"))
+        );
+        assert_eq!(
+            compared(&["id", "name", "Name"], &["id", "Name", "name"]),
+            (vec!["name".into(), "Name".into()], vec![])
+        );
     }
 }

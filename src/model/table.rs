@@ -446,6 +446,13 @@ impl TableSchema {
         })
     }
 
+    /// The column of the other side's table that a column of this one is compared with: its namesake,
+    /// and no namesake of another column here.
+    pub fn counterpart<'b>(&self, column: &Column, other: &'b TableSchema) -> Option<&'b Column> {
+        let found = other.column(&column.name)?;
+        self.column(&found.name).is_some_and(|own| own.name == column.name).then_some(found)
+    }
+
     /// Refuses a table whose rows can't be written.
     pub fn require_writable(&self) -> Result<()> {
         match &self.unwritable {

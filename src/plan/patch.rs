@@ -225,6 +225,14 @@ fn target(pair: &TablePair, a: &Assignment, compare: &mut Vec<Side<Column>>) -> 
         .hint("bring missing rows back instead: restorekit restore"));
     }
     let own = pair.schema.live.column(&theirs.name);
+    // Found without regard to case, though it is another column of live's.
+    if theirs.name != a.from && own.is_some_and(|own| own.name != live.name) {
+        return Err(Error::usage(format!(
+            "backup: table {} has no column {}",
+            pair.table.backup, a.from
+        ))
+        .hint(format!("its {} is live's {0}: name it so with --from", theirs.name)));
+    }
     // The backup's column is read in the form of live's column of that name.
     let form = own.unwrap_or(&live);
     if form.carrier != live.carrier {

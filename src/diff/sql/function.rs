@@ -21,14 +21,14 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use crate::diff::changes::tables;
 use crate::diff::exec::RowDiffExec;
-use crate::diff::pair::{PairOptions, TablePair, pair_schemas};
+use crate::diff::pair::{PairOptions, TablePair, named, pair_schemas};
 use crate::diff::spec::{DiffSpec, Emit};
 use crate::diff::sql::shape::{ChangeTableExec, Part};
 use crate::error::{Error, Result};
 use crate::model::change::Change;
 use crate::model::side::{Side, Which};
 use crate::model::table::Column;
-use crate::mount::{Mount, find_table, no_table};
+use crate::mount::{Mount, no_table};
 
 /// `diff(..)` over a mount whose tables are all described.
 #[derive(Debug)]
@@ -42,17 +42,14 @@ impl DiffFunction {
     }
 
     fn pair(&self, name: &str, columns: &[String]) -> Result<TablePair> {
-        let of = |which: Which| {
-            let tables = self.mount.tables(which);
-            let table = find_table(tables, name).ok_or_else(|| no_table(which, tables, name))?;
-            let schema = self.mount.known_schema(which, table);
-            let schema = schema.ok_or_else(|| no_table(which, tables, name))?;
-            Ok::<_, Error>((table.clone(), schema))
+        let table = named(&self.mount, name)?;
+        let schema = |which: Which| {
+            let known = self.mount.known_schema(which, table.get(which));
+            known.ok_or_else(|| no_table(which, self.mount.tables(which), name))
         };
-        let ((live, live_schema), (backup, backup_schema)) = (of(Which::Live)?, of(Which::Backup)?);
+        let schema = Side { backup: schema(Which::Backup)?, live: schema(Which::Live)? };
         let options = PairOptions { columns: columns.to_vec(), ..PairOptions::default() };
-        let schema = Side { backup: backup_schema, live: live_schema };
-        pair_schemas(Side { backup, live }, schema, &options)
+        pair_schemas(table, schema, &options)
     }
 }
 

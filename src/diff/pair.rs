@@ -197,6 +197,13 @@ fn only_in(which: Which, other: &TableName, column: &str) -> Error {
 }
 
 impl TablePair {
+    /// The backup's table, where it is called otherwise than by another case: it is in another schema.
+    pub fn elsewhere(&self) -> Option<String> {
+        let names = [&self.table.backup, &self.table.live].map(TableName::to_string);
+        let [backup, live] = names;
+        (!backup.eq_ignore_ascii_case(&live)).then_some(backup)
+    }
+
     /// The key's columns as live has them.
     pub fn key_columns(&self) -> Vec<Column> {
         let find =

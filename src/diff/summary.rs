@@ -149,6 +149,7 @@ impl Summary {
             columns: columns.collect(),
             unfit: counts.unfit,
             not_compared: pair.not_compared.iter().cloned().chain(unkeyed).chain(unfit).collect(),
+            backup_table: pair.elsewhere(),
             lossy: lossy(&self.spec, counts),
             from: self.from,
             skipped: None,

@@ -51,6 +51,9 @@ pub struct TableDiff {
     pub columns: Vec<ColumnDiff>,
     /// What was not compared, with why.
     pub not_compared: Vec<NotCompared>,
+    /// The backup's table, where it is called otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_table: Option<String>,
     /// What the backup has lost, a column each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lossy: Vec<Lossy>,

@@ -2,6 +2,7 @@
 //! assumed.
 
 use crate::diff::loss::Lost;
+use crate::diff::pair::TablePair;
 use crate::error::{Error, Result};
 use crate::model::plan::Op;
 use crate::model::table::{
@@ -101,6 +102,11 @@ pub fn notes(schema: &TableSchema, op: Op, written: &[String]) -> Vec<String> {
         Op::Delete => {}
     }
     notes
+}
+
+/// Says which table of the backup rows come from, where it is called otherwise.
+pub fn elsewhere(pair: &TablePair) -> Option<String> {
+    pair.elsewhere().map(|table| format!("from {table} of the backup"))
 }
 
 /// The note for restored ids that leave AUTOINCREMENT no room (its counter follows the

@@ -182,6 +182,7 @@ pub async fn plan_patch(
     let unfit = unfit_values(&counted);
     told.extend(unfit.map(|(column, why)| format!("{column}: {why}")));
     told.extend(unkeyed(&counted));
+    told.extend(notes::elsewhere(pair));
     let written: Vec<String> = targets.iter().map(|t| t.live.name.clone()).collect();
     draft.end_table(TablePlan {
         table: schema.name.clone(),

@@ -222,6 +222,10 @@ pub fn lossy_words(lost: &Lossy) -> String {
 }
 
 fn not_compared(out: &mut dyn Write, style: Style, tables: &[TableDiff]) -> Result<()> {
+    for (table, other) in tables.iter().filter_map(|t| Some((&t.table, t.backup_table.as_ref()?))) {
+        let text = format!("! {} is compared with {} of the backup", escape(table), escape(other));
+        writeln!(out, "{}", style.paint(Tone::Changed, text))?;
+    }
     for table in tables.iter().filter(|t| !t.not_compared.is_empty()) {
         let list: Vec<String> = table
             .not_compared
@@ -324,6 +328,7 @@ mod tests {
                 },
             ],
             not_compared: vec![NotCompared { column: "note".into(), why: "only in live".into() }],
+            backup_table: Some("app.events".into()),
             ..TableDiff::default()
         }
     }
@@ -357,6 +362,7 @@ mod tests {
           columns that differ  rows  backup → live, most common
           title                 398  a\u{1b} → b  (each differs)
           starts_at              21  2024-02-14T19:00:00Z → NULL  (19×)
+        ! events is compared with app.events of the backup
         ! not compared: note (only in live)
         ! only live, not compared: new
 
@@ -391,6 +397,7 @@ mod tests {
         columns that differ  rows  backup → live, most common
         events.title          398  a\u{1b} → b  (each differs)
         events.starts_at       21  2024-02-14T19:00:00Z → NULL  (19×)
+        ! events is compared with app.events of the backup
         ! not compared in events: note (only in live)
         ! log was not compared: no key
         ! only live, not compared: new

@@ -132,6 +132,9 @@ fn table_diff(t: &TableDiff) -> Json {
         "not_compared": t.not_compared,
     });
     if let Json::Object(members) = &mut body {
+        if let Some(table) = &t.backup_table {
+            members.insert("backup_table".to_owned(), Json::from(table.as_str()));
+        }
         if !t.lossy.is_empty() {
             members.insert("lossy".to_owned(), json!(t.lossy));
         }

@@ -79,6 +79,7 @@ impl<'a> TableJob<'a> {
         let asked = columns.iter().cloned().chain(mount.from_column()).collect();
         let batches = Batches::new(draft.next_table(), draft.batch_size(), draft.next_batch());
         let mut notes = notes::notes(schema, Op::Insert, &written);
+        notes.extend(notes::elsewhere(pair));
         let theirs = pair.schema.backup.columns.iter().map(|c| c.name.as_str());
         let dropped: Vec<&str> = theirs.filter(|name| schema.column(name).is_none()).collect();
         if !dropped.is_empty() {

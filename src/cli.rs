@@ -64,9 +64,29 @@ pub struct Context {
     pub folder: PathBuf,
     /// The passwords that were typed.
     pub passwords: connect::Passwords,
+    /// What counts beside the flags.
+    pub surroundings: Surroundings,
+}
+
+/// What a command heeds beside its flags.
+#[derive(Clone, Debug)]
+pub enum Surroundings {
+    /// The user's environment, configuration and state folder.
+    Users,
+    /// Nothing but this state folder, with the last diffs in it: no variable and no
+    /// configuration leads to another database.
+    Alone(PathBuf),
 }
 
 impl Context {
+    /// The value of an environment variable that counts, is set and is readable.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        match self.surroundings {
+            Surroundings::Users => variable(name),
+            Surroundings::Alone(_) => None,
+        }
+    }
+
     /// The present moment, in the zone of this machine.
     pub fn now(&self) -> DateTime<FixedOffset> {
         Local::now().fixed_offset()
@@ -92,6 +112,9 @@ impl Context {
     /// Where plans are kept: as the configuration says, or in the user's state folder.
     pub fn state(&self) -> Result<State> {
         use etcetera::BaseStrategy;
+        if let Surroundings::Alone(folder) = &self.surroundings {
+            return Ok(State::at(folder));
+        }
         if let Some(folder) = self.config()?.and_then(|c| c.settings.state) {
             return Ok(State::at(folder));
         }
@@ -105,14 +128,20 @@ impl Context {
     /// Where what is read of dumps is kept; `None` where nothing is to be.
     pub fn cache(&self) -> Result<Option<Cache>> {
         use etcetera::BaseStrategy;
+        if let Surroundings::Alone(_) = self.surroundings {
+            return Ok(None);
+        }
         let most = self.config()?.and_then(|c| c.settings.cache_max_bytes);
         let most = most.unwrap_or(CACHE_BYTES);
         let base = etcetera::choose_base_strategy().ok().filter(|_| most > 0);
         Ok(base.map(|base| Cache::at(base.cache_dir().join("restorekit").join("dumps"), most)))
     }
 
-    /// The configuration, where there is one.
+    /// The configuration, where there is one that counts.
     pub fn config(&self) -> Result<Option<Config>> {
+        if let Surroundings::Alone(_) = self.surroundings {
+            return Ok(None);
+        }
         let path = match &self.global.config {
             Some(path) => Some(path.clone()),
             None => config::find(&self.folder, user_folder().as_deref()),
@@ -179,26 +208,36 @@ pub fn main() -> ExitCode {
 fn run(terminal: Terminal, cli: Cli) -> Result<u8> {
     let folder = std::env::current_dir()
         .map_err(|e| Error::failed("the folder this runs in could not be found").because(e))?;
-    let context = Context { terminal, global: cli.global, folder, passwords: Default::default() };
-    match &cli.command {
-        Command::Restore(args) => restore::run(&context, args),
-        Command::Patch(args) => patch::run(&context, args),
-        Command::Apply(args) => apply::run(&context, args),
-        Command::Undo(args) => undo::run(&context, args),
-        Command::Log(args) => log::run(&context, args),
-        Command::Show(args) => show::run(&context, args),
-        Command::Verify(args) => verify::run(&context, args),
-        Command::Cache(args) => cache::run(&context, args),
-        Command::Completions(args) => completions::run(&context, args),
-        Command::Diff(args) => diff::run(&context, args),
-        Command::Gaps(args) => gaps::run(&context, args),
-        Command::Sql(args) => sql::run(&context, args),
-        Command::Doctor(args) => doctor::run(&context, args),
-        Command::Demo(args) => demo::run(&context, args),
-        Command::Inspect(args) => inspect::run(&context, args),
-        Command::Init(args) => init::run(&context, args),
-        Command::Snapshot(args) => snapshot::run(&context, args),
-        Command::Snapshots(args) => snapshots::run(&context, args),
+    let context = Context {
+        terminal,
+        global: cli.global,
+        folder,
+        passwords: Default::default(),
+        surroundings: Surroundings::Users,
+    };
+    carry_out(&context, &cli.command)
+}
+
+fn carry_out(context: &Context, command: &Command) -> Result<u8> {
+    match command {
+        Command::Restore(args) => restore::run(context, args),
+        Command::Patch(args) => patch::run(context, args),
+        Command::Apply(args) => apply::run(context, args),
+        Command::Undo(args) => undo::run(context, args),
+        Command::Log(args) => log::run(context, args),
+        Command::Show(args) => show::run(context, args),
+        Command::Verify(args) => verify::run(context, args),
+        Command::Cache(args) => cache::run(context, args),
+        Command::Completions(args) => completions::run(context, args),
+        Command::Diff(args) => diff::run(context, args),
+        Command::Gaps(args) => gaps::run(context, args),
+        Command::Sql(args) => sql::run(context, args),
+        Command::Doctor(args) => doctor::run(context, args),
+        Command::Demo(args) => demo::run(context, args),
+        Command::Inspect(args) => inspect::run(context, args),
+        Command::Init(args) => init::run(context, args),
+        Command::Snapshot(args) => snapshot::run(context, args),
+        Command::Snapshots(args) => snapshots::run(context, args),
     }
 }
 

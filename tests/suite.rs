@@ -8,6 +8,7 @@ mod chinook;
 #[allow(dead_code, unreachable_pub)]
 mod common;
 mod ctrl_c;
+mod demo;
 mod documented;
 mod documents;
 mod flags;

@@ -115,7 +115,8 @@ pub fn again(context: &Context, shown: &str) -> String {
             .and_then(|l| registry::shown(l.expose_secret()))
             .is_ok_and(|l| l == shown)
     };
-    variable("RESTOREKIT_LIVE")
+    context
+        .variable("RESTOREKIT_LIVE")
         .filter(same)
         .or_else(|| configured().filter(same))
         .unwrap_or_else(|| shown.to_owned())

@@ -1,14 +1,15 @@
 //! `restorekit demo`: the two stories that restorekit was made for, on a small database of
-//! its own. Each command line is printed and then run, in this process, as it stands.
+//! its own. Each command line is printed and then run, in this process, as it stands. Its
+//! lines name no database where a person would name none: they heed neither the user's
+//! environment nor any configuration, only what the demo's own diff left in its folder.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
-use crate::cli::args::{Cli, Global};
-use crate::cli::terminal::Terminal;
-use crate::cli::{Context, block_on};
+use crate::cli::args::Cli;
+use crate::cli::{Context, Surroundings, block_on, carry_out};
 use crate::error::{Error, Result};
 use crate::registry::run_script;
 use crate::report::text::{Tone, shell_word};
@@ -101,25 +102,43 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<u8> {
     };
     std::fs::create_dir(folder.join("app"))?;
     std::fs::write(folder.join("restorekit.toml"), SETTINGS)?;
-    let stage = Stage { terminal: context.terminal, global: context.global.clone(), folder };
-    stage.play(args.dir.is_some() || args.keep)?;
+    let alone = Context {
+        terminal: context.terminal,
+        global: context.global.clone(),
+        surroundings: Surroundings::Alone(folder.join(STATE)),
+        folder,
+        passwords: Default::default(),
+    };
+    let stays = args.dir.is_some() || args.keep;
+    Stage { context: alone }.play(stays)?;
+    let set = ["RESTOREKIT_LIVE", "RESTOREKIT_BACKUP", "RESTOREKIT_TABLE"]
+        .into_iter()
+        .filter(|name| context.variable(name).is_some())
+        .collect::<Vec<_>>();
+    if stays && !set.is_empty() {
+        context.terminal.warn(&format!(
+            "the demo did not heed {0}, which leads elsewhere: unset {0}",
+            set.join(" "),
+        ));
+    }
     // Leave the folder before it goes.
     std::env::set_current_dir(&context.folder)?;
     Ok(0)
 }
 
-/// Keeps the demo's plans with the demo.
+/// Where the demo's plans are, below its folder.
+const STATE: &str = "state";
+
+/// Keeps the demo's plans with the demo, for who goes on by himself.
 const SETTINGS: &str = "# The demo's plans stay in its folder.\nstate = \"state\"\n";
 
 struct Stage {
-    terminal: Terminal,
-    global: Global,
-    folder: PathBuf,
+    context: Context,
 }
 
 impl Stage {
     fn play(&self, stays: bool) -> Result<()> {
-        std::env::set_current_dir(&self.folder)?;
+        std::env::set_current_dir(&self.context.folder)?;
         let db = Path::new("app/prod.db");
         self.title("A small application, and its snapshot")?;
         block_on(run_script(db, BEFORE))?;
@@ -178,7 +197,7 @@ impl Stage {
         if stays {
             self.say(&format!(
                 "Go on by yourself: cd {}; then any of the commands above.",
-                shell_word(&self.folder.to_string_lossy())
+                shell_word(&self.context.folder.to_string_lossy())
             ))?;
         } else {
             self.say("Play it in a folder of your own: restorekit demo --dir restorekit-demo")?;
@@ -188,16 +207,15 @@ impl Stage {
 
     /// Runs one command line as it is printed; any other code than the expected is an error.
     fn command(&self, line: &str, expected: u8) -> Result<()> {
-        let mut out = self.terminal.output(None)?;
-        let prompt = self.terminal.out.paint(Tone::Strong, format!("$ restorekit {line}"));
+        let mut out = self.context.terminal.output(None)?;
+        let prompt = self.context.terminal.out.paint(Tone::Strong, format!("$ restorekit {line}"));
         writeln!(out, "\n{prompt}")?;
         out.flush()?;
         let words = std::iter::once("restorekit".to_owned()).chain(words(line));
-        let mut cli = Cli::try_parse_from(words).map_err(|e| {
+        let cli = Cli::try_parse_from(words).map_err(|e| {
             Error::failed(format!("the demo's own line does not parse: {line}")).because(e)
         })?;
-        cli.global = self.global.clone();
-        match crate::cli::run(self.terminal, cli)? {
+        match carry_out(&self.context, &cli.command)? {
             code if code == expected => Ok(()),
             code => {
                 Err(Error::failed(format!("restorekit {line} ended with {code}, not {expected}")))
@@ -206,14 +224,8 @@ impl Stage {
     }
 
     fn newest_plan(&self) -> Result<String> {
-        let context = Context {
-            terminal: self.terminal,
-            global: self.global.clone(),
-            folder: self.folder.clone(),
-            passwords: Default::default(),
-        };
         block_on(async {
-            let (entries, _) = context.state()?.list().await?;
+            let (entries, _) = self.context.state()?.list().await?;
             let newest = entries
                 .iter()
                 .filter(|e| e.operation.is_none())
@@ -225,15 +237,15 @@ impl Stage {
     }
 
     fn title(&self, text: &str) -> Result<()> {
-        let mut out = self.terminal.output(None)?;
+        let mut out = self.context.terminal.output(None)?;
         let rule = "─".repeat(text.chars().count());
-        let style = self.terminal.out;
+        let style = self.context.terminal.out;
         writeln!(out, "\n{}\n{}", style.paint(Tone::Strong, text), style.paint(Tone::Dim, rule))?;
         Ok(out.flush()?)
     }
 
     fn say(&self, text: &str) -> Result<()> {
-        let mut out = self.terminal.output(None)?;
+        let mut out = self.context.terminal.output(None)?;
         writeln!(out, "\n{text}")?;
         Ok(out.flush()?)
     }

@@ -9,7 +9,7 @@ use crate::backup::detect::{BackupSpec, Pick, open_backup};
 use crate::backup::place::{Input, STREAM, Unlock, Variables};
 use crate::cli::args::{Opening, Sides};
 use crate::cli::resolve::{Remembered, Resolved, Sources, absolute, resolve};
-use crate::cli::{Context, connect, secret, variable, variables};
+use crate::cli::{Context, connect, secret, variables};
 use crate::diff::pair::{PairOptions, Pairs, pair_table, pair_tables};
 use crate::error::{Error, Result};
 use crate::model::side::{Side, Which};
@@ -40,7 +40,7 @@ pub fn resolve_sides(context: &Context, flags: &Sides, may_remember: bool) -> Re
     let remembered = last_diff(context);
     Ok(resolve(&Sources {
         flags,
-        environment: &variable,
+        environment: &|name| context.variable(name),
         config: config.as_ref(),
         remembered: remembered.as_ref(),
         may_remember,
@@ -118,7 +118,7 @@ pub fn backup_spec(
         parallelism,
         max_expanded_bytes,
         cache: if opening.no_cache { None } else { context.cache()? },
-        unlock: unlock(opening),
+        unlock: unlock(context, opening),
         stores: stores(),
         ..spec
     })
@@ -131,11 +131,11 @@ fn stores() -> Variables {
 }
 
 /// What opens an encrypted backup: the flag's file, else what the environment names.
-fn unlock(opening: &Opening) -> Unlock {
+fn unlock(context: &Context, opening: &Opening) -> Unlock {
     let file = opening.age_identity.as_ref().map(|path| path.to_string_lossy().into_owned());
     Unlock {
-        identity: file.or_else(|| variable("RESTOREKIT_AGE_IDENTITY")).map(Into::into),
-        passphrase: variable("RESTOREKIT_AGE_PASSPHRASE").map(Into::into),
+        identity: file.or_else(|| context.variable("RESTOREKIT_AGE_IDENTITY")).map(Into::into),
+        passphrase: context.variable("RESTOREKIT_AGE_PASSPHRASE").map(Into::into),
     }
 }
 

@@ -64,7 +64,7 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
     let live = args
         .live
         .clone()
-        .or_else(|| crate::cli::variable("RESTOREKIT_LIVE"))
+        .or_else(|| context.variable("RESTOREKIT_LIVE"))
         .or_else(|| settings.and_then(|s| s.live.clone()))
         .ok_or_else(|| {
             Error::usage("no live database is named")

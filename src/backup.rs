@@ -15,6 +15,7 @@ pub mod folder;
 pub mod guard;
 pub mod hive;
 pub mod inspect;
+mod int96;
 pub mod keys;
 pub mod manifest;
 mod mongodump;

@@ -23,6 +23,7 @@ use parquet::file::reader::ChunkReader;
 use crate::backup::dress::{Dress, Pair};
 use crate::backup::file::BackupFile;
 use crate::backup::guard::caught;
+use crate::backup::int96::{Int96, Joined};
 use crate::backup::parts::Told;
 use crate::backup::text::Limits;
 use crate::backup::text::decompress::too_large;
@@ -48,17 +49,20 @@ pub(crate) struct ParquetRows {
     told: Vec<(String, ArrayRef)>,
     /// The columns of UUIDs, which are 16 bytes each.
     uuids: Vec<String>,
+    int96: Option<Int96>,
 }
 
 impl ParquetRows {
     /// Reads a file's footer. Errors: damage, an unsupported feature, or more data than `limits`
     /// allows.
     pub(crate) fn open(file: &BackupFile, dress: Dress, limits: &Limits) -> Result<Self> {
-        let metadata = caught(file.path(), || {
+        let (metadata, int96) = caught(file.path(), || {
             let options = ArrowReaderOptions::new()
                 .with_offset_index_policy(PageIndexPolicy::Optional)
                 .with_column_index_policy(PageIndexPolicy::Skip);
-            ArrowReaderMetadata::load(file, options).map_err(|e| damage(file, e))
+            let metadata = ArrowReaderMetadata::load(file, options).map_err(|e| damage(file, e))?;
+            let int96 = Int96::of(&metadata).map_err(|e| damage(file, e))?;
+            Ok((metadata, int96))
         })?;
         let groups = metadata.metadata().row_groups();
         let bytes: u64 = groups.iter().map(|g| g.total_byte_size().max(0) as u64).sum();
@@ -78,7 +82,7 @@ impl ParquetRows {
             .filter(|field| field.logical_type_ref() == Some(&LogicalType::Uuid))
             .map(|field| field.name().to_owned())
             .collect();
-        Ok(Self { metadata, dress, batch_rows, told: Vec::new(), uuids })
+        Ok(Self { metadata, dress, batch_rows, told: Vec::new(), uuids, int96 })
     }
 
     /// The same with the columns that its folders' names tell. A column that the file holds
@@ -154,9 +158,27 @@ impl ParquetRows {
         file: &'a BackupFile,
         pairs: &'a [Pair],
         ranges: &[Range<u64>],
-    ) -> Result<impl Iterator<Item = Result<RecordBatch>> + 'a> {
-        let reader = self.reader(file, pairs, ranges)?;
-        Ok(reader.map(move |batch| batch.map_err(|e| damage(file, e.into()))))
+    ) -> Result<Box<dyn Iterator<Item = Result<RecordBatch>> + 'a>> {
+        let fields = self.metadata.schema().fields();
+        let wanted = fields.iter().enumerate().filter(|(_, field)| {
+            pairs.iter().any(|pair| pair.file == *field.name())
+                || (field.name() == EXACT && matches!(self.dress, Dress::Own(_)))
+        });
+        let roots: Vec<usize> = wanted.map(|(root, _)| root).collect();
+        let batches = |metadata, roots| {
+            let reader = self.reader(file, metadata, roots, ranges)?;
+            Ok::<_, Error>(reader.map(move |batch| batch.map_err(|e| damage(file, e.into()))))
+        };
+        let twice = |int96: &Int96| -> Vec<usize> {
+            roots.iter().copied().filter(|root| int96.roots.contains(root)).collect()
+        };
+        match self.int96.as_ref().map(|int96| (int96, twice(int96))) {
+            Some((int96, again)) if !again.is_empty() => Ok(Box::new(Joined::new(
+                batches(&int96.seconds, roots)?,
+                batches(&int96.wrapped, again)?,
+            ))),
+            _ => Ok(Box::new(batches(&self.metadata, roots)?)),
+        }
     }
 
     /// A batch with those of the columns that the folders tell that are wanted, and UUIDs in their
@@ -184,12 +206,13 @@ impl ParquetRows {
         Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
     }
 
-    /// A reader of these ascending row ranges: row groups without any of them are not
-    /// touched, pages without any are skipped.
+    /// A reader of these ascending row ranges, and of the columns of these places: row groups
+    /// without any of the rows are not touched, pages without any are skipped.
     fn reader(
         &self,
         file: &BackupFile,
-        pairs: &[Pair],
+        metadata: &ArrowReaderMetadata,
+        roots: Vec<usize>,
         ranges: &[Range<u64>],
     ) -> Result<ParquetRecordBatchReader> {
         let mut groups = Vec::new();
@@ -217,15 +240,9 @@ impl ParquetRows {
             first = end;
         }
         let whole = matches!(&chosen[..], [one] if *one == (0..packed));
-        let fields = self.metadata.schema().fields();
-        let wanted = fields.iter().enumerate().filter(|(_, field)| {
-            pairs.iter().any(|pair| pair.file == *field.name())
-                || (field.name() == EXACT && matches!(self.dress, Dress::Own(_)))
-        });
-        let roots: Vec<usize> = wanted.map(|(root, _)| root).collect();
         let mask = ProjectionMask::roots(self.metadata.parquet_schema(), roots);
         let mut builder =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), self.metadata.clone())
+            ParquetRecordBatchReaderBuilder::new_with_metadata(file.clone(), metadata.clone())
                 .with_batch_size(self.batch_rows)
                 .with_projection(mask)
                 .with_row_groups(groups);

@@ -11,6 +11,7 @@ mod fixtures;
 mod folders;
 mod hostile;
 mod inspect;
+mod int96;
 mod mongo;
 mod ours;
 mod packed;

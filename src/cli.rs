@@ -35,6 +35,7 @@ pub mod undo;
 pub mod verify;
 
 use std::future::Future;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -158,6 +159,11 @@ impl Context {
     }
 }
 
+/// The arguments as text.
+fn arguments() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|argument| argument.to_string_lossy().into_owned())
+}
+
 /// The value of an environment variable that is set and readable.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|v| !v.is_empty())
@@ -185,7 +191,13 @@ pub fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(wrong) => {
             // Help and version are no errors; a closed pipe is not worth one.
-            let _ = wrong.print();
+            let _ = match arguments().any(|argument| secret::has_password(&argument)) {
+                true => {
+                    let text = secret::redact_arguments(&wrong.render().to_string(), arguments());
+                    write!(std::io::stderr(), "{text}")
+                }
+                false => wrong.print(),
+            };
             let code = if wrong.use_stderr() { Kind::Usage.exit_code() } else { 0 };
             return ExitCode::from(code);
         }
@@ -284,7 +296,7 @@ fn trace(global: &Global) {
 
 /// A password in an argument stands in the list of processes for everyone to read (W2).
 fn warn_of_passwords(terminal: &Terminal) {
-    if std::env::args().any(|a| secret::has_password(&a)) {
+    if arguments().any(|argument| secret::has_password(&argument)) {
         terminal.warn(
             "a password on the command line can be read by every user of this machine: \
              set RESTOREKIT_LIVE, or write ${NAME} in restorekit.toml",

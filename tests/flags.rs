@@ -1,6 +1,6 @@
 //! The flags of PRODUCT's common list, each through the whole program.
 
-use crate::common::Sandbox;
+use crate::common::{Sandbox, files};
 
 const SIDES: &str = "--live prod.db --backup old.db";
 
@@ -278,4 +278,37 @@ fn verbose_says_on_stderr_what_is_done_and_quiet_only_what_fails() {
     let document = sandbox.run(&format!("diff {SIDES} --quiet --format json")).exits(1);
     assert_eq!(document.json()["tables"][0]["changed"], 3);
     sandbox.run("diff --live none.db --backup old.db --quiet").exits(2).complains("none.db");
+}
+
+#[test]
+fn w2_a_wrong_argument_is_told_without_its_password() {
+    let sandbox = Sandbox::new();
+    let url = "mysql://u:hunter2@h/d";
+    for arguments in [
+        vec!["diff", url],
+        vec!["diff", "--format", url],
+        vec!["diff", "--max-expanded-bytes=mysql://u:hunter2@h/d"],
+        vec![url],
+        vec!["apply", "p", "mysql://u:hunter2'x@h/d"],
+    ] {
+        let run = sandbox.run_all(&arguments).exits(2).complains("mysql://u:***@h/d");
+        assert!(!run.stderr.contains("hunter2"), "{arguments:?}\n{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_pruning_that_is_declined_fails_and_removes_nothing() {
+    let sandbox = orders();
+    for _ in 0..2 {
+        sandbox.run("snapshot --live prod.db --out snaps").exits(0);
+    }
+    let before = files(&sandbox.path("snaps"));
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_restorekit")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", program.display());
+    for (answer, code) in [("n\r", 2), ("\x1b", 130)] {
+        let line = "restorekit snapshots snaps --keep-last 1 --prune";
+        let run = sandbox.typed(&path, line, &[("Remove 1 snapshot?", answer)]).exits(code);
+        assert!(run.stdout.contains("nothing was removed"), "{}", run.stdout);
+        assert!(files(&sandbox.path("snaps")) == before, "something was removed");
+    }
 }

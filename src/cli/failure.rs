@@ -6,7 +6,7 @@ use std::io;
 use std::panic::{self, Location};
 
 use crate::backup::guard::is_guarded;
-use crate::cli::secret::redact;
+use crate::cli::secret::redact_words;
 use crate::cli::terminal::Terminal;
 use crate::error::{Error, Kind};
 use crate::report::text::{Style, Tone, escape_lines};
@@ -91,17 +91,6 @@ fn fault(words: &str, place: Option<&Location<'_>>) -> Error {
     Error::failed(format!("a fault in restorekit itself: {words}{place}"))
         .hint("RUST_BACKTRACE=1 before the command shows where; please report it")
         .hint("batches are written wholly or not at all: restorekit log says which were")
-}
-
-/// Hides the passwords of URLs inside a text.
-fn redact_words(text: &str) -> String {
-    let split = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
-    text.split_inclusive(split)
-        .map(|word| {
-            let body = word.trim_end_matches(split);
-            format!("{}{}", redact(body), &word[body.len()..])
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -36,6 +36,30 @@ fn secret_name(name: &str) -> bool {
     words.iter().any(|s| name.contains(s)) || name == "sig"
 }
 
+/// Hides the passwords of URLs inside a text.
+pub fn redact_words(text: &str) -> String {
+    let split = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+    text.split_inclusive(split)
+        .map(|word| {
+            let body = word.trim_end_matches(split);
+            format!("{}{}", redact(body), &word[body.len()..])
+        })
+        .collect()
+}
+
+/// Hides the passwords inside a text that repeats some of these arguments. A password may hold
+/// what words end at.
+pub fn redact_arguments(text: &str, arguments: impl IntoIterator<Item = String>) -> String {
+    let mut text = text.to_owned();
+    for argument in arguments {
+        let value = argument.split_once('=').map_or("", |(_, value)| value);
+        for part in [argument.as_str(), value].into_iter().filter(|part| has_password(part)) {
+            text = text.replace(part, &redact(part));
+        }
+    }
+    redact_words(&text)
+}
+
 /// True when a text carries a password that [`redact`] would hide.
 pub fn has_password(text: &str) -> bool {
     redact(text) != text
@@ -60,6 +84,17 @@ mod tests {
         for (url, shown) in cases {
             assert_eq!(redact(url), shown);
             assert_eq!(has_password(url), url != shown);
+        }
+    }
+
+    #[test]
+    fn w2_repeated_arguments_show_no_password() {
+        let url = "mysql://u:hun'ter 2@h/d";
+        for argument in [url.to_owned(), format!("--live={url}")] {
+            let text = format!("error: '{argument}' or '{url}' is not taken");
+            let told = redact_arguments(&text, ["restorekit".to_owned(), argument]);
+            assert!(!told.contains("hun") && !told.contains("ter"), "{told}");
+            assert!(told.contains("mysql://u:***@h/d"), "{told}");
         }
     }
 }

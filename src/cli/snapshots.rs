@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use inquire::InquireError;
 
 use crate::cli::Context;
 use crate::cli::args::Format;
@@ -150,7 +151,12 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
     let question = format!("Remove {}?", plural(planned.remove.len() as u64, "snapshot"));
     match inquire::Confirm::new(&question).with_default(false).prompt() {
         Ok(true) => prune(context, &folder, &args.keep, args.format, true).map(|()| 0),
-        _ => Err(Error::new(Kind::Interrupted, "nothing was removed")),
+        Ok(false) => Err(Error::failed("nothing was removed")
+            .hint("restorekit snapshots lists them; --keep-.. says which stay")),
+        Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => {
+            Err(Error::new(Kind::Interrupted, "interrupted: nothing was removed"))
+        }
+        Err(e) => Err(Error::failed("the question could not be asked").because(e)),
     }
 }
 

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::engine::mysql::replica::MysqlReplica;
 use crate::engine::mysql::write::MysqlTarget;
 use crate::engine::postgres::replica::PostgresReplica;
+pub(crate) use crate::engine::postgres::types::words as postgres_words;
 use crate::engine::postgres::write::PostgresTarget;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::engine::{mysql, postgres, sqlite};

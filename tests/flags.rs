@@ -281,6 +281,62 @@ fn verbose_says_on_stderr_what_is_done_and_quiet_only_what_fails() {
 }
 
 #[test]
+fn every_format_of_diff_exits_as_its_counts_say() {
+    let sandbox = Sandbox::new();
+    sandbox.sqlite(
+        "old.db",
+        "create table t (id integer primary key, v text, w text);
+         insert into t values (1, 'a', 'x'), (2, 'b', 'y')",
+    );
+    std::fs::copy(sandbox.path("old.db"), sandbox.path("same.db")).unwrap();
+    let only = |name: &str, sql: &str| {
+        std::fs::copy(sandbox.path("old.db"), sandbox.path(name)).unwrap();
+        sandbox.sqlite(name, sql);
+    };
+    only("extra.db", "insert into t values (3, 'c', 'z')");
+    only("changed.db", "update t set v = 'n' where id = 2");
+    only("missing.db", "delete from t where id = 2");
+    only("null.db", "update t set v = null where id = 2");
+    let exits = |flags: &str, code: i32| {
+        for format in ["table", "json", "ndjson", "csv", "sql"] {
+            let line = format!("diff --backup old.db {flags} --format {format}");
+            let run = sandbox.run_all(line.split_whitespace().map(|w| w.replace('_', " ")));
+            assert_eq!(run.code, code, "{line}\n{}{}", run.stdout, run.stderr);
+        }
+    };
+    exits("--live same.db", 0);
+    for live in ["extra.db", "changed.db", "missing.db"] {
+        exits(&format!("--live {live}"), 1);
+        for limit in ["0", "1"] {
+            exits(&format!("--live {live} --limit {limit}"), 1);
+            exits(&format!("--live {live} --limit {limit} --where id>0"), 1);
+        }
+        exits(&format!("--live {live} --where id<0"), 0);
+    }
+    // A row that the predicate can't judge, and kinds of rows that it can't.
+    exits("--live null.db --where live.v='b'", 0);
+    exits("--live missing.db --where live.v='b'", 1);
+    let run = sandbox.run("diff --backup old.db --live missing.db --where live.v='b'").exits(1);
+    assert!(run.stdout.contains("? left out"), "{}", run.stdout);
+    let run = run.complains("missing rows are left out");
+    assert!(!run.stdout.contains("identical"), "{}", run.stdout);
+}
+
+#[test]
+fn rows_are_written_with_a_word_on_what_was_not_compared() {
+    let sandbox = orders();
+    sandbox.sqlite("prod.db", "alter table orders add column later text");
+    for format in ["ndjson", "csv", "sql"] {
+        sandbox
+            .run(&format!("diff {SIDES} --ignore state --format {format}"))
+            .exits(1)
+            .complains("orders: not compared: ")
+            .complains("later (only in live)")
+            .complains("state (ignored)");
+    }
+}
+
+#[test]
 fn w2_a_wrong_argument_is_told_without_its_password() {
     let sandbox = Sandbox::new();
     let url = "mysql://u:hunter2@h/d";

@@ -22,6 +22,7 @@ mod postgres;
 mod prompt;
 mod replicas;
 mod row_diff;
+mod scripts;
 mod several;
 mod stores;
 mod story_a;

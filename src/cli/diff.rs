@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::args::{Selection, Sides};
 use crate::cli::sides::{OpenSides, open_sides, remember};
 use crate::cli::{Context, block_on};
+use crate::diff::counts::DiffCounts;
 use crate::diff::diff;
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
@@ -23,8 +24,9 @@ use crate::model::summary::{DiffSummary, TableDiff};
 use crate::model::table::{Column, TableName};
 use crate::report::csv::{Csv, HEADER};
 use crate::report::rows::each;
+use crate::report::sql::{self, Dialect};
 use crate::report::text::{count, plural, shell_word};
-use crate::report::{diff as screen, json, sql};
+use crate::report::{diff as screen, json};
 use crate::select::Predicate;
 use crate::source::Unfit;
 
@@ -189,6 +191,17 @@ impl Judge {
         Ok(filter_record_batch(&batch, &selection.mask)?)
     }
 
+    /// Rows of which the predicate said nothing, and those of the kinds that it can't judge.
+    fn left_out(&self, counts: &DiffCounts) -> u64 {
+        let kinds = [
+            (self.emit.missing, counts.missing),
+            (self.emit.changed, counts.changed),
+            (self.emit.extra, counts.extra),
+        ];
+        let kinds = kinds.iter().filter(|(judged, _)| !judged && self.predicate.is_some());
+        self.unjudged + kinds.map(|(_, rows)| rows).sum::<u64>()
+    }
+
     /// Tells of rows that were left out unjudged.
     fn tell(&self, context: &Context, table: &TableName) {
         if self.unjudged > 0 {
@@ -234,10 +247,11 @@ async fn summary(
     }
     judge.tell(context, &pair.table.live);
     let mut counts = changes.counts();
+    let left_out = judge.left_out(&counts);
     let seen = summary.seen();
     (counts.missing, counts.changed, counts.extra) = (seen.missing, seen.changed, seen.extra);
     counts.columns = seen.columns.clone();
-    Ok(summary.finish(pair, &counts))
+    Ok(TableDiff { left_out, ..summary.finish(pair, &counts) })
 }
 
 /// Writes changes row by row.
@@ -249,6 +263,16 @@ struct Rows<'a> {
     backups: Vec<String>,
     /// The backup of the row that was written last.
     last: Option<usize>,
+}
+
+/// The SQL that live speaks.
+fn dialect(sides: &OpenSides) -> Result<Dialect> {
+    let live = sides.mount.source(Which::Live);
+    let identity = live.identity().ok_or_else(|| {
+        Error::usage("live is no database that a script could be for")
+            .hint("restorekit diff --format ndjson")
+    })?;
+    Ok(Dialect::of(&identity))
 }
 
 /// The locations of several backups; none where there is one.
@@ -274,13 +298,13 @@ impl Rows<'_> {
                 ];
                 let backups = sides.mount.origins().iter();
                 lines.extend(backups.map(|backup| format!("backup {}", backup.location)));
-                sql::begin(self.out, &lines)
+                dialect(sides)?.begin(self.out, &lines)
             }
             _ => Ok(()),
         }
     }
 
-    /// Writes one table's changes, and says whether there were any.
+    /// Writes one table's changes, and says whether anything differs, written or not.
     async fn table(
         &mut self,
         context: &Context,
@@ -299,7 +323,17 @@ impl Rows<'_> {
         request.emit = judge.emit;
         request.unfit = Unfit::Mark;
         request.loss = losses(&sides.mount, pair).await?;
-        if self.format == DiffFormat::Sql {
+        // A script leaves extra rows alone; a predicate has to judge them all the same.
+        let script = match self.format {
+            DiffFormat::Sql => Some(dialect(sides)?),
+            _ => None,
+        };
+        let unwritable = pair.schema.live.unwritable.as_deref().filter(|_| script.is_some());
+        if let Some(why) = unwritable {
+            let table = &pair.table.live;
+            context.terminal.warn(&format!("{table} is not in the script: {why}"));
+        }
+        if script.is_some() && judge.predicate.is_none() {
             request.emit.extra = false;
         }
         let mut left = selection.limit.unwrap_or(u64::MAX);
@@ -309,26 +343,31 @@ impl Rows<'_> {
         let mut changes = diff(&sides.mount, &request, context.terminal.progress()).await?;
         let spec = changes.spec().clone();
         let mut any = false;
-        while left > 0
+        // Past the limit it is still to be found out whether anything differs.
+        while (left > 0 || !any)
             && let Some(batch) = changes.next().await?
         {
             let batch = judge.select(batch)?;
-            let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= rows as u64;
-            any |= rows > 0;
+            any |= batch.num_rows() > 0;
+            let schema = &pair.schema.live;
             let (out, csv, last) = (&mut *self.out, &mut self.csv, &mut self.last);
             let backups = &self.backups;
-            each(&spec, &batch.slice(0, rows), |row| {
+            each(&spec, &batch, |row| {
+                let extra = script.is_some() && row.change == Change::Extra;
+                if left == 0 || extra || unwritable.is_some() {
+                    return Ok(());
+                }
+                left -= 1;
                 let number = row.from()?;
                 let from = number.and_then(|n| backups.get(n)).map(String::as_str);
-                match (self.format, csv.as_mut()) {
-                    (DiffFormat::Csv, Some(csv)) => csv.change(out, &row, from),
-                    (DiffFormat::Sql, _) => {
+                match (csv.as_mut(), script) {
+                    (Some(csv), _) => csv.change(out, &row, from),
+                    (_, Some(dialect)) => {
                         if let Some(from) = from.filter(|_| *last != number) {
                             sql::from(out, from)?;
                             *last = number;
                         }
-                        sql::change(out, &row)
+                        dialect.change(out, schema, &row)
                     }
                     _ => json::change(out, &row, from),
                 }
@@ -351,7 +390,16 @@ impl Rows<'_> {
         for (column, why) in unfit_values(&counts) {
             context.terminal.warn(&format!("{table}.{column}: {why}: such rows are left out"));
         }
-        Ok(any || odd + counts.unfit > 0)
+        if !pair.not_compared.is_empty() {
+            let columns = pair.not_compared.iter().map(|n| format!("{} ({})", n.column, n.why));
+            let columns = columns.collect::<Vec<_>>().join(", ");
+            context.terminal.warn(&format!("{table}: not compared: {columns}"));
+        }
+        let differing = match judge.predicate {
+            None => counts.missing + counts.changed + counts.extra,
+            Some(_) => judge.left_out(&counts),
+        };
+        Ok(any || differing + counts.ambiguous + odd + counts.unfit > 0)
     }
 
     fn end(&mut self, context: &Context) -> Result<()> {

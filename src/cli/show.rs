@@ -9,7 +9,8 @@ use crate::cli::{Context, block_on, plans};
 use crate::error::{Error, Result};
 use crate::plan::file::PlanFile;
 use crate::report::sides::Provenance;
-use crate::report::{plan as screen, receipt, sql};
+use crate::report::sql::{self, Dialect};
+use crate::report::{plan as screen, receipt};
 
 /// Arguments of `show`.
 #[derive(Debug, Args)]
@@ -84,12 +85,13 @@ async fn table(context: &Context, plan: &PlanFile, out: &mut dyn Write) -> Resul
 }
 
 async fn script(plan: &PlanFile, out: &mut dyn Write) -> Result<()> {
-    sql::begin_plan(out, plan.header())?;
+    let dialect = Dialect::of(&plan.header().binding.target);
+    dialect.begin_plan(out, plan.header())?;
     for id in 0..plan.batch_count() {
         let batch = plan.batch(id).await?;
         let table = plan.header().tables.get(batch.table);
         let table = table.ok_or_else(|| Error::refused("the plan names a table it lacks"))?;
-        sql::batch(out, table, &batch, plan.header().binding.backup.as_ref())?;
+        dialect.batch(out, table, &batch, plan.header().binding.backup.as_ref())?;
     }
     sql::commit(out)
 }

@@ -148,6 +148,7 @@ impl Summary {
             unkeyable: counts.unkeyable.backup + counts.unkeyable.live,
             columns: columns.collect(),
             unfit: counts.unfit,
+            left_out: 0,
             not_compared: pair.not_compared.iter().cloned().chain(unkeyed).chain(unfit).collect(),
             backup_table: pair.elsewhere(),
             lossy: lossy(&self.spec, counts),

@@ -24,5 +24,5 @@ mod schema;
 mod session;
 mod source;
 mod survey;
-mod types;
+pub(crate) mod types;
 pub mod write;

@@ -47,6 +47,9 @@ pub struct TableDiff {
     /// the same, and the rows of live with their keys neither.
     #[serde(default)]
     pub unfit: u64,
+    /// Differing rows that a predicate could not judge, and so are in no count above.
+    #[serde(default)]
+    pub left_out: u64,
     /// Differing rows a column, in the order of live's columns, without zeros.
     pub columns: Vec<ColumnDiff>,
     /// What was not compared, with why.
@@ -71,9 +74,9 @@ impl TableDiff {
         self.missing + self.changed + self.extra + self.ambiguous > 0
     }
 
-    /// Rows that were not matched or not compared.
+    /// Rows that were not matched, not compared or not judged by a predicate.
     pub fn unjudged(&self) -> u64 {
-        self.unkeyable + self.unfit
+        self.unkeyable + self.unfit + self.left_out
     }
 }
 

@@ -102,9 +102,10 @@ impl Csv {
             }
             (None, None, _) => Vec::new(),
         };
+        let table = row.table().to_string();
         let change = Change::as_str(row.change);
         for name in names {
-            let head = [row.table(), change, &key, name].map(|t| ValueRef::Text(t.as_bytes()));
+            let head = [table.as_str(), change, &key, name].map(|t| ValueRef::Text(t.as_bytes()));
             let [table, change, key, column] = head;
             let cells = [table, change, key, column, cell_of(&backup, name), cell_of(&live, name)];
             let from = from.map(|from| ValueRef::Text(from.as_bytes()));

@@ -69,6 +69,9 @@ fn one(out: &mut dyn Write, style: Style, table: &TableDiff) -> Result<()> {
     if table.unfit > 0 {
         add("? unfit", table.unfit, Tone::Changed, "live's type can't hold a value: not compared");
     }
+    if table.left_out > 0 {
+        add("? left out", table.left_out, Tone::Changed, "--where can't judge them");
+    }
     grid.row([
         ("= same".to_owned(), Tone::Plain),
         (count(table.same), Tone::Plain),

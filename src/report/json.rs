@@ -135,6 +135,9 @@ fn table_diff(t: &TableDiff) -> Json {
         if let Some(table) = &t.backup_table {
             members.insert("backup_table".to_owned(), Json::from(table.as_str()));
         }
+        if t.left_out > 0 {
+            members.insert("left_out".to_owned(), Json::from(t.left_out));
+        }
         if !t.lossy.is_empty() {
             members.insert("lossy".to_owned(), json!(t.lossy));
         }
@@ -153,7 +156,7 @@ fn table_diff(t: &TableDiff) -> Json {
 pub fn change(out: &mut dyn Write, row: &ChangeRow<'_>, from: Option<&str>) -> Result<()> {
     let side = |which| -> Result<Json> { Ok(row.shown(which)?.map_or(Json::Null, cells)) };
     let mut body = json!({
-        "table": row.table(),
+        "table": row.table().to_string(),
         "change": row.change.as_str(),
         "key": cells(row.key()?),
         "backup": side(Which::Backup)?,

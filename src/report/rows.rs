@@ -7,7 +7,7 @@ use crate::diff::spec::DiffSpec;
 use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::side::Which;
-use crate::model::table::Column;
+use crate::model::table::{Column, TableName};
 use crate::model::value::ValueRef;
 
 /// A column and its cell.
@@ -38,8 +38,8 @@ pub fn each(
 
 impl<'a> ChangeRow<'a> {
     /// The live table's name.
-    pub fn table(&self) -> &'a str {
-        &self.spec.table.live.name
+    pub fn table(&self) -> &'a TableName {
+        &self.spec.table.live
     }
 
     /// Which of several backups its old values come from.
@@ -85,7 +85,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::model::change::change_schema;
     use crate::model::side::Side;
-    use crate::model::table::{Affinity, Carrier, TableName};
+    use crate::model::table::{Affinity, Carrier};
     use crate::model::value::{Value, push_exact};
 
     pub(crate) fn column(name: &str, carrier: Carrier) -> Column {

@@ -206,6 +206,11 @@ impl Database {
         format!("mysql://{who}@127.0.0.1:{}/{}", self.server.port(), self.name)
     }
 
+    /// The server's own client, in this database.
+    pub fn client(&self) -> Command {
+        self.server.client(&[&self.name])
+    }
+
     /// Runs SQL in the server's own client; cells are separated by tabs.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
@@ -214,7 +219,7 @@ impl Database {
         use std::io::{Seek, Write};
         script.write_all(sql.as_bytes()).unwrap();
         script.rewind().unwrap();
-        let mut client = self.server.client(&[&self.name]);
+        let mut client = self.client();
         client.stdin(script);
         output(client, sql)
     }

@@ -24,6 +24,7 @@ mod replicas;
 mod row_diff;
 mod scripts;
 mod several;
+mod snapshots;
 mod stores;
 mod story_a;
 mod story_b;

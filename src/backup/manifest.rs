@@ -5,6 +5,8 @@
 //! manifest is written last, and the folder is renamed into place after it, so a folder
 //! without one is no snapshot.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::table::{TableName, TableSchema};
@@ -30,10 +32,41 @@ pub struct Manifest {
     pub database: String,
     /// The engine: `sqlite`.
     pub engine: String,
-    /// The database's location, without secrets.
+    /// The database's location, without secrets: the canonical path of a file, the URL of a
+    /// server. Snapshots of earlier versions have a file's path as it was typed.
     pub location: String,
     /// Its tables, sorted by name.
     pub tables: Vec<ManifestTable>,
+}
+
+/// What a snapshot is one of: the snapshots of one database that replace each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Series {
+    /// The host.
+    pub host: String,
+    /// The database's name.
+    pub database: String,
+    /// The database's location on that host.
+    pub location: String,
+}
+
+impl Series {
+    /// True when the location tells the database from every other one of its host. A path
+    /// that is not given in full does not: `app.db` is another file in every folder.
+    pub fn is_told(&self) -> bool {
+        self.location.contains("://") || Path::new(&self.location).is_absolute()
+    }
+}
+
+impl Manifest {
+    /// The series that the snapshot belongs to.
+    pub fn series(&self) -> Series {
+        Series {
+            host: self.host.clone(),
+            database: self.database.clone(),
+            location: self.location.clone(),
+        }
+    }
 }
 
 /// One table of a snapshot.

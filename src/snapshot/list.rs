@@ -1,4 +1,4 @@
-//! The snapshots below a folder, newest first, and picking one of them.
+//! The snapshots below a folder, newest first.
 //!
 //! Listing is cheap: it reads the manifests and looks at the files' sizes, not at their
 //! content, which [`check`](crate::snapshot::check) does. Symbolic links and hidden
@@ -7,12 +7,11 @@
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
 
 use chrono::{DateTime, FixedOffset, Utc};
 use serde::{Serialize, Serializer};
 
-use crate::backup::manifest::{FORMAT_VERSION, FileFormat, MANIFEST, Manifest};
+use crate::backup::manifest::{FORMAT_VERSION, FileFormat, MANIFEST, Manifest, Series};
 use crate::error::{Error, Result};
 use crate::snapshot::name::SnapshotName;
 
@@ -31,12 +30,9 @@ pub struct SnapshotInfo {
     /// When it was taken, with its zone; by the folder's name when the manifest is damaged.
     #[serde(serialize_with = "rfc3339")]
     pub taken_at: DateTime<FixedOffset>,
-    /// The host.
-    pub host: String,
-    /// The database.
-    pub database: String,
-    /// The database's location on that host, without secrets; empty when unknown.
-    pub location: String,
+    /// What it is one of; its location is empty when the manifest is damaged.
+    #[serde(flatten)]
+    pub series: Series,
     /// The formats of its files.
     pub formats: Vec<FileFormat>,
     /// The number of tables.
@@ -132,9 +128,7 @@ fn whole(
         warnings: name.map_or_else(Vec::new, |n| n.cross_check(taken_at.to_utc(), modified)),
         tables: manifest.tables.len(),
         rows: manifest.tables.iter().fold(0, |sum, t| sum.saturating_add(t.rows)),
-        host: manifest.host,
-        database: manifest.database,
-        location: manifest.location,
+        series: manifest.series(),
         formats,
         bytes,
         damage,
@@ -145,9 +139,11 @@ fn damaged(folder: &Path, name: &SnapshotName, why: String) -> Option<SnapshotIn
     Some(SnapshotInfo {
         path: folder.to_owned(),
         taken_at: name.taken_at.fixed_offset(),
-        host: name.host.clone(),
-        database: name.database.clone(),
-        location: String::new(),
+        series: Series {
+            host: name.host.clone(),
+            database: name.database.clone(),
+            location: String::new(),
+        },
         formats: name.formats.clone(),
         tables: 0,
         rows: 0,
@@ -221,82 +217,6 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<SnapshotInfo>) -> io::Resul
 
 fn unreadable(root: &Path, e: io::Error) -> Error {
     Error::failed(format!("the folder {} could not be read: {e}", root.display())).because(e)
-}
-
-/// Which of several snapshots: `latest`, `latest~N` (N before the latest), or a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Selector {
-    /// The N-th before the newest.
-    Latest(usize),
-    /// The folder's name, or its beginning where only one has it.
-    Name(String),
-}
-
-impl FromStr for Selector {
-    type Err = Error;
-
-    fn from_str(s: &str) -> Result<Self> {
-        match s.strip_prefix("latest") {
-            Some("") => Ok(Selector::Latest(0)),
-            Some(rest) if rest.starts_with('~') => rest[1..]
-                .parse()
-                .map(Selector::Latest)
-                .map_err(|_| Error::usage(format!("{s:?}: latest~N wants a number"))),
-            _ if s.is_empty() => Err(Error::usage("the name of a snapshot is empty")),
-            _ => Ok(Selector::Name(s.to_owned())),
-        }
-    }
-}
-
-impl Selector {
-    /// The snapshot meant, of a list that is newest first. `latest` passes over damaged
-    /// ones, and wants the list to be of one database.
-    pub fn pick<'a>(&self, list: &'a [SnapshotInfo]) -> Result<&'a SnapshotInfo> {
-        match self {
-            Selector::Latest(back) => {
-                let whole: Vec<&SnapshotInfo> = list.iter().filter(|s| s.is_whole()).collect();
-                if let Some(first) = whole.first()
-                    && let Some(other) = whole.iter().find(|s| s.series() != first.series())
-                {
-                    return Err(Error::usage(format!(
-                        "there are snapshots of several databases, {} and {}",
-                        first.database, other.database
-                    ))
-                    .hint("name the folder of one snapshot"));
-                }
-                whole.get(*back).copied().ok_or_else(|| {
-                    Error::usage(format!("there are only {} whole snapshots", whole.len()))
-                })
-            }
-            Selector::Name(name) => {
-                let named = |s: &&SnapshotInfo| {
-                    s.path.file_name().is_some_and(|n| n.to_string_lossy().starts_with(name))
-                };
-                let mut hits = list.iter().filter(named);
-                match (hits.next(), hits.next()) {
-                    (Some(one), None) => Ok(one),
-                    (None, _) => Err(Error::usage(format!("no snapshot is named {name}"))),
-                    (Some(a), Some(b)) => list
-                        .iter()
-                        .find(|s| s.path.file_name().is_some_and(|n| n == name.as_str()))
-                        .ok_or_else(|| {
-                            Error::usage(format!(
-                                "{name} could be {} or {}",
-                                a.path.display(),
-                                b.path.display()
-                            ))
-                        }),
-                }
-            }
-        }
-    }
-}
-
-impl SnapshotInfo {
-    /// What a snapshot is one of: host, database and location.
-    pub fn series(&self) -> (&str, &str, &str) {
-        (&self.host, &self.database, &self.location)
-    }
 }
 
 #[cfg(test)]
@@ -388,29 +308,6 @@ pub(crate) mod tests {
         for (damage, expected) in damage.iter().zip(expected) {
             assert!(damage.contains(expected), "{damage} / {expected}");
         }
-    }
-
-    #[test]
-    fn latest_and_names_pick_one_whole_snapshot() {
-        let root = tempfile::tempdir().unwrap();
-        for day in 1..=3 {
-            plant(root.path(), "a.db", &format!("2024-05-0{day}T00:00:00Z"));
-        }
-        let broken = plant(root.path(), "a.db", "2024-05-04T00:00:00Z");
-        fs::remove_file(broken.join(MANIFEST)).unwrap();
-        let found = list(root.path()).unwrap();
-        let pick = |s: &str, found: &[SnapshotInfo]| {
-            s.parse::<Selector>().and_then(|s| s.pick(found).map(|s| s.taken_at.to_rfc3339()))
-        };
-        assert!(pick("latest", &found).unwrap().starts_with("2024-05-03"));
-        assert!(pick("latest~2", &found).unwrap().starts_with("2024-05-01"));
-        assert!(pick("latest~3", &found).is_err());
-        assert!(pick("latest~x", &found).is_err());
-        assert!(pick("h.20240502", &found).unwrap().starts_with("2024-05-02"));
-        assert!(pick("h.2024", &found).is_err());
-        plant(root.path(), "b.db", "2024-05-01T00:00:00Z");
-        let found = list(root.path()).unwrap();
-        assert!(pick("latest", &found).unwrap_err().to_string().contains("several databases"));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! rule has days left, the oldest snapshot of the series is kept too. Days, weeks (ISO),
 //! months and years are those of the zone the snapshot was taken in.
 //!
-//! Planning is pure. Damaged snapshots neither count nor go, and the newest whole one of
-//! a series stays whatever the policy says.
+//! Planning is pure. Damaged snapshots neither count nor go, nor do those whose manifest has
+//! a relative path, which may be of several databases; the newest whole one of a series stays
+//! whatever the policy says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,6 +24,12 @@ use crate::backup::manifest::MANIFEST;
 use crate::durable::sync_folder;
 use crate::error::{Error, Result};
 use crate::snapshot::list::{SnapshotInfo, file_path, look, read_manifest};
+
+/// Why a damaged snapshot stays.
+const DAMAGED: &str = "damaged: look at it, then remove it by hand";
+/// Why one stays that does not say of which database it is.
+const UNTOLD: &str =
+    "does not give its database's path in full: look at it, then remove it by hand";
 
 /// How many a rule keeps: `0` is no rule, [`u32::MAX`] is without a limit.
 pub type Count = u32;
@@ -128,25 +135,30 @@ pub fn plan(snapshots: &[SnapshotInfo], policy: &Policy) -> Result<PrunePlan> {
     }
     let mut series: BTreeMap<_, Vec<&SnapshotInfo>> = BTreeMap::new();
     for snapshot in snapshots {
-        series.entry(snapshot.series()).or_default().push(snapshot);
+        series.entry(&snapshot.series).or_default().push(snapshot);
     }
     let mut plan = PrunePlan::default();
-    for (_, mut list) in series {
+    for (series, mut list) in series {
         list.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.path.cmp(&a.path)));
         let (whole, damaged): (Vec<&SnapshotInfo>, Vec<&SnapshotInfo>) =
             list.into_iter().partition(|s| s.is_whole());
-        for (reasons, snapshot) in judge(&whole, policy).into_iter().zip(&whole) {
-            let snapshot = (*snapshot).clone();
-            if reasons.is_empty() {
-                plan.remove.push(snapshot);
-            } else {
-                plan.keep.push(Kept { snapshot, reasons });
+        let kept = |snapshot: &SnapshotInfo, reason: &str| Kept {
+            snapshot: snapshot.clone(),
+            reasons: vec![reason.to_owned()],
+        };
+        if !series.is_told() {
+            plan.keep.extend(whole.into_iter().map(|s| kept(s, UNTOLD)));
+        } else {
+            for (reasons, snapshot) in judge(&whole, policy).into_iter().zip(&whole) {
+                let snapshot = (*snapshot).clone();
+                if reasons.is_empty() {
+                    plan.remove.push(snapshot);
+                } else {
+                    plan.keep.push(Kept { snapshot, reasons });
+                }
             }
         }
-        plan.keep.extend(damaged.into_iter().map(|snapshot| Kept {
-            snapshot: snapshot.clone(),
-            reasons: vec!["damaged: look at it, then remove it by hand".into()],
-        }));
+        plan.keep.extend(damaged.into_iter().map(|s| kept(s, DAMAGED)));
     }
     Ok(plan)
 }
@@ -215,7 +227,7 @@ pub fn remove(snapshot: &SnapshotInfo) -> Result<()> {
     if let Some(damage) = now.damage {
         return Err(refuse(format!("it is damaged ({damage})")));
     }
-    if now.taken_at != snapshot.taken_at || now.series() != snapshot.series() {
+    if now.taken_at != snapshot.taken_at || now.series != snapshot.series {
         return Err(refuse("it is another snapshot than the one that was listed".into()));
     }
     if let Some(foreign) = foreign(path)? {

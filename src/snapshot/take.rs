@@ -81,6 +81,9 @@ pub(super) async fn take_with(
     let draft = Draft::create(&options.out, name.clone(), faults)?;
     clean_leftovers(&options.out);
 
+    let live = source.identity();
+    let live = live.as_ref().and_then(Identity::path);
+    let location = live.unwrap_or(&source.origin().location).to_owned();
     let mut manifest = Manifest {
         format_version: FORMAT_VERSION.into(),
         tool: options.tool.clone(),
@@ -88,7 +91,7 @@ pub(super) async fn take_with(
         host: options.host.clone(),
         database: options.database.clone(),
         engine: source.identity().map_or("file", |identity| identity.engine()).into(),
-        location: source.origin().location.clone(),
+        location,
         tables: Vec::with_capacity(tables.len()),
     };
     let mut names = FileNames::default();
@@ -99,9 +102,7 @@ pub(super) async fn take_with(
     }
     let bytes = manifest.tables.iter().flat_map(|t| &t.files).map(|f| f.bytes).sum();
     let path = draft.publish(&manifest)?;
-    let live = source.identity();
-    let live = live.as_ref().and_then(Identity::path).map(Path::new);
-    let warnings = place::warnings(&options.out, live);
+    let warnings = place::warnings(&options.out, live.map(Path::new));
     Ok(Taken { path, manifest, bytes, warnings })
 }
 

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::backup::manifest::Series;
 use crate::snapshot::list::list;
 use crate::snapshot::list::tests::plant;
 
@@ -8,9 +9,7 @@ fn info(database: &str, taken_at: &str) -> SnapshotInfo {
     SnapshotInfo {
         path: PathBuf::from(format!("{database}/{taken_at}")),
         taken_at: DateTime::parse_from_rfc3339(taken_at).unwrap(),
-        host: "h".into(),
-        database: database.into(),
-        location: "l".into(),
+        series: Series { host: "h".into(), database: database.into(), location: "/l".into() },
         formats: vec![],
         tables: 1,
         rows: 1,
@@ -135,10 +134,31 @@ fn every_database_is_judged_by_itself_and_keeps_its_newest() {
     let mut list = series(&SUNDAYS);
     list.push(info("b", "2001-01-01T00:00:00Z"));
     let mut elsewhere = info("a", "2001-01-01T00:00:00Z");
-    elsewhere.location = "other".into();
+    elsewhere.series.location = "/other".into();
     list.push(elsewhere);
     let plan = plan(&list, &Policy { last: 1, ..Policy::default() }).unwrap();
     assert_eq!(plan.keep.len(), 3);
+}
+
+#[test]
+fn snapshots_without_a_full_path_neither_count_nor_go() {
+    // As `snapshot --live prod.db` left them in /srv/a and in /srv/b.
+    let mut list = series(&SUNDAYS);
+    for snapshot in &mut list[..10] {
+        snapshot.series.location = "prod.db".into();
+    }
+    let plan = plan(&list, &Policy { last: 1, ..Policy::default() }).unwrap();
+    assert_eq!((plan.keep.len(), plan.remove.len()), (11, 3));
+    let untold: Vec<_> = plan.keep.iter().filter(|k| k.reasons == [UNTOLD]).collect();
+    assert_eq!(untold.len(), 10);
+    for told in ["/srv/prod.db", "postgres://app@db1:5432/prod", "mysql://root@localhost/prod"] {
+        let location = told.to_owned();
+        assert!(Series { location, ..list[0].series.clone() }.is_told(), "{told}");
+    }
+    for untold in ["", "prod.db", "./prod.db", "../a/prod.db"] {
+        let location = untold.to_owned();
+        assert!(!Series { location, ..list[0].series.clone() }.is_told(), "{untold}");
+    }
 }
 
 #[test]

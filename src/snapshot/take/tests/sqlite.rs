@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::*;
 use crate::backup::detect::{BackupSpec, open_backup};
+use crate::backup::manifest::Series;
 use crate::engine::sqlite::raw::{Connection, quote};
 use crate::model::value::ValueRef;
 use crate::registry::open_live;
@@ -319,4 +320,27 @@ async fn k1_a_collated_or_missing_key_promises_no_byte_order() {
     };
     assert_eq!(rows.iter().map(text).collect::<Vec<_>>(), ["A", "b", "B2", "c"]);
     assert!(check(&taken.path, silent()).await.unwrap().is_whole());
+}
+
+#[tokio::test]
+async fn w1_a_file_is_told_by_its_canonical_path_however_it_was_named() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().canonicalize().unwrap();
+    let mut series = Vec::new();
+    for folder in ["a", "b"] {
+        let folder = root.join(folder);
+        fs::create_dir(&folder).unwrap();
+        let file = folder.join("prod.db");
+        database(&file, &["create table t (a)"]).await.close().await.unwrap();
+        // Each is reached by the same link, as by a relative path from another folder.
+        let link = root.join("current");
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let source = live(&link.join("prod.db")).await;
+        let taken = take(source, &options(&root.join("out"), &BOTH[..1]), silent()).await.unwrap();
+        assert_eq!(taken.manifest.location, file.to_str().unwrap());
+        series.push(taken.manifest.series());
+    }
+    assert_ne!(series[0], series[1]);
+    assert!(series.iter().all(Series::is_told));
 }

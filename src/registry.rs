@@ -124,6 +124,26 @@ pub fn shown(location: &str) -> Result<String> {
     }
 }
 
+/// True when two locations name one database, each with the host that it was named on: one
+/// file of a host, by its full path; one database of a server, whoever enters it. What
+/// `localhost` is, depends on the host.
+pub fn same_place(one: (&str, &str), other: (&str, &str)) -> bool {
+    let one_host = one.0 == other.0;
+    let server = |one: Result<(String, bool)>, other: Result<(String, bool)>| matches!((one, other), (Ok(one), Ok(other)) if one == other && (one_host || !one.1));
+    match (Location::parse(one.1), Location::parse(other.1)) {
+        (Ok(Location::Sqlite(a)), Ok(Location::Sqlite(b))) => {
+            one_host && a == b && Path::new(a).is_absolute()
+        }
+        (Ok(Location::Mysql(a)), Ok(Location::Mysql(b))) => {
+            server(mysql::open::place(a), mysql::open::place(b))
+        }
+        (Ok(Location::Postgres(a)), Ok(Location::Postgres(b))) => {
+            server(postgres::open::place(a), postgres::open::place(b))
+        }
+        _ => false,
+    }
+}
+
 /// Opens a live database for reading, in one snapshot that `parallelism` connections share.
 pub async fn open_live(location: &str, parallelism: usize) -> Result<Arc<dyn Source>> {
     match Location::parse(location)? {

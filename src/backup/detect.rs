@@ -20,6 +20,7 @@ mod clock;
 mod export;
 mod mongo;
 mod one;
+mod ours;
 mod spec;
 
 use std::fs;
@@ -46,7 +47,7 @@ use crate::model::origin::Origin;
 use crate::registry;
 use crate::source::Source;
 
-pub use crate::backup::detect::spec::{BackupSpec, Pick};
+pub use crate::backup::detect::spec::{BackupSpec, Live, Pick};
 
 /// What a path turned out to be.
 #[derive(Clone, Debug)]

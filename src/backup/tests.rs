@@ -17,6 +17,7 @@ mod ours;
 mod packed;
 mod parquet;
 mod parts;
+mod series;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

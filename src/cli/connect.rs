@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use inquire::{InquireError, Password, PasswordDisplayMode};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::backup::detect::Live;
 use crate::cli::{Context, secret, variable};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{self, default_parallelism};
+use crate::registry::{self, Location, default_parallelism};
 use crate::report::text::escape;
 use crate::source::Source;
 use crate::target::{Replica, Target};
@@ -36,6 +37,20 @@ impl Passwords {
 /// of its engine's clients give where it names none.
 pub fn completed(location: &str) -> Result<SecretString> {
     registry::complete(location, &variable)
+}
+
+/// The live database that a location names, without opening it; none where it can't be told.
+pub fn told(location: &str) -> Option<Live> {
+    let location = match Location::parse(location).ok()?.path() {
+        Some(path) => path.canonicalize().ok()?.into_os_string().into_string().ok()?,
+        None => registry::shown(completed(location).ok()?.expose_secret()).ok()?,
+    };
+    Some(Live { host: host(), location })
+}
+
+/// The name of this host.
+pub fn host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
 }
 
 /// Opens live for reading.

@@ -93,8 +93,8 @@ pub fn backup_spec(
     live: Option<&str>,
     opening: &Opening,
 ) -> Result<BackupSpec> {
-    let live = live.map(Location::parse).transpose()?;
-    let database = live.and_then(Location::database).map(str::to_owned);
+    let named = live.map(Location::parse).transpose()?;
+    let database = named.and_then(Location::database).map(str::to_owned);
     let parallelism = default_parallelism();
     let spec = match registry::is_server(location) {
         true => BackupSpec {
@@ -115,6 +115,7 @@ pub fn backup_spec(
         input: (location == STREAM).then(|| Input::new(std::io::stdin())),
         pick,
         database,
+        live: live.and_then(connect::told),
         parallelism,
         max_expanded_bytes,
         cache: if opening.no_cache { None } else { context.cache()? },

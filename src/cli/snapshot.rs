@@ -148,7 +148,7 @@ async fn take_all(
             out: out.to_owned(),
             formats: formats.clone(),
             tables: args.table.iter().map(TableName::bare).collect(),
-            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            host: connect::host(),
             database,
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             now,

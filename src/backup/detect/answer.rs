@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, FixedOffset};
 
 use crate::backup::detect::spec::{BackupSpec, Pick};
-use crate::backup::detect::{Found, Layout, clock, export, mongo, sqlite_files, stem};
+use crate::backup::detect::{Found, Layout, clock, export, mongo, ours, sqlite_files, stem};
 use crate::backup::dump::duckdb::{self, Export};
 use crate::backup::dump::signs::{self, DumpKind};
 use crate::backup::file::file_name;
 use crate::backup::folder::{self, Candidate, Loose, Take};
 use crate::backup::manifest::MANIFEST;
 use crate::backup::mongodump::Collections;
-use crate::backup::snapshot::{self, Snapshot};
+use crate::backup::snapshot;
 use crate::backup::text::Limits;
 use crate::backup::{hive, rds};
 use crate::error::{Error, Result};
@@ -164,11 +164,8 @@ impl Answer {
             )));
         }
         match self {
-            Answer::Ours => {
-                let layout = Layout::Snapshot(Box::new(snapshot::read(&spec.path)?));
-                Ok(Found { layout, why, warnings: Vec::new(), older: Vec::new() })
-            }
-            Answer::Snapshots(folders) => snapshots(spec, folders, why),
+            Answer::Ours => Ok(ours::one(spec, snapshot::read(&spec.path)?, why)),
+            Answer::Snapshots(folders) => ours::snapshots(spec, folders, why),
             Answer::Sqlite(files) => {
                 let names: Vec<(String, PathBuf)> =
                     files.into_iter().map(|path| (file_name(&path), path)).collect();
@@ -223,36 +220,6 @@ const LOOSE: &str = "folder of tables";
 const PARTS: &str = "table of Parquet files";
 const RDS: &str = "RDS export";
 
-/// The newest of our snapshots of one database, or the one that is picked.
-fn snapshots(spec: &BackupSpec, folders: Vec<PathBuf>, why: Vec<String>) -> Result<Found> {
-    let mut warnings = Vec::new();
-    let mut databases: Vec<(String, Vec<Snapshot>)> = Vec::new();
-    let mut failure = None;
-    for folder in folders {
-        match snapshot::read(&folder) {
-            Ok(read) => {
-                let name = &read.manifest.database;
-                match databases.iter_mut().find(|(known, _)| known == name) {
-                    Some((_, snapshots)) => snapshots.push(read),
-                    None => databases.push((name.clone(), vec![read])),
-                }
-            }
-            Err(e) => {
-                warnings.push(format!("{} is passed over: {e}", folder.display()));
-                failure = Some(e);
-            }
-        }
-    }
-    if let (true, Some(e)) = (databases.is_empty(), failure) {
-        return Err(e);
-    }
-    databases.sort_by(|a, b| a.0.cmp(&b.0));
-    let mut snapshots = pick(spec, databases, "databases", &mut warnings)?;
-    snapshots.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.folder.cmp(&a.folder)));
-    let (chosen, older) = picked(spec, snapshots, |s| (s.taken_at, &s.folder))?;
-    Ok(Found { layout: Layout::Snapshot(Box::new(chosen)), why, warnings, older })
-}
-
 /// The newest take of a database, or the one that is picked.
 fn dated(
     spec: &BackupSpec,
@@ -277,31 +244,38 @@ fn taken(take: Take, why: Vec<String>) -> Result<Found> {
 }
 
 /// The one that is picked of several, the newest first, and the folders of the older ones.
-fn picked<T>(
+pub(super) fn picked<T>(
     spec: &BackupSpec,
     mut all: Vec<T>,
     of: impl Fn(&T) -> (DateTime<FixedOffset>, &PathBuf),
 ) -> Result<(T, Vec<PathBuf>)> {
     let path = spec.path.display();
-    let index = match spec.pick {
-        None => 0,
-        Some(Pick::Back(back)) if back < all.len() => back,
-        Some(pick @ Pick::Back(_)) => {
-            let n = all.len();
-            return Err(Error::usage(format!("{path} holds {n} backups; {pick} is too far back")));
-        }
+    let taken = |one: &T| of(one).0;
+    let index = index(spec.pick, all.iter().map(taken)).ok_or_else(|| match spec.pick {
         Some(Pick::AsOf(moment)) => {
-            let taken = |one: &T| of(one).0;
-            all.iter().position(|one| taken(one) <= moment).ok_or_else(|| {
-                let oldest = all.last().map_or_else(String::new, |one| taken(one).to_rfc3339());
-                let moment = moment.to_rfc3339();
-                Error::usage(format!("{path} holds no backup as old as {moment}"))
-                    .hint(format!("the oldest was taken at {oldest}"))
-            })?
+            let oldest = all.last().map_or_else(String::new, |one| taken(one).to_rfc3339());
+            let moment = moment.to_rfc3339();
+            Error::usage(format!("{path} holds no backup as old as {moment}"))
+                .hint(format!("the oldest was taken at {oldest}"))
         }
-    };
+        pick => {
+            let (n, pick) = (all.len(), pick.unwrap_or(Pick::Back(0)));
+            Error::usage(format!("{path} holds {n} backups; {pick} is too far back"))
+        }
+    })?;
     let older = all[index + 1..].iter().map(|one| of(one).1.clone()).collect();
     Ok((all.swap_remove(index), older))
+}
+
+/// Which of backups that were taken at these moments, the newest first, is picked.
+pub(super) fn index(
+    pick: Option<Pick>,
+    mut taken: impl ExactSizeIterator<Item = DateTime<FixedOffset>>,
+) -> Option<usize> {
+    match pick.unwrap_or(Pick::Back(0)) {
+        Pick::Back(back) => (back < taken.len()).then_some(back),
+        Pick::AsOf(moment) => taken.position(|taken| taken <= moment),
+    }
 }
 
 pub(super) fn tables(

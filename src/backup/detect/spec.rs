@@ -32,6 +32,8 @@ pub struct BackupSpec {
     pub pick: Option<Pick>,
     /// The live database's name, which picks one of several databases.
     pub database: Option<String>,
+    /// The live database, which tells its own snapshots from those of others of its name.
+    pub live: Option<Live>,
     /// The tables that will be read, where they are known: a dump is then read once for all
     /// of them. Empty: any.
     pub tables: Vec<String>,
@@ -41,6 +43,16 @@ pub struct BackupSpec {
     pub max_expanded_bytes: Option<u64>,
     /// Where what is read of a dump is kept for the next time.
     pub cache: Option<Cache>,
+}
+
+/// The live database, as far as it is known before it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// The host that this runs on.
+    pub host: String,
+    /// The location, as
+    /// [`Identity::location`](crate::model::origin::Identity::location) has it.
+    pub location: String,
 }
 
 /// Which of the backups in a folder.

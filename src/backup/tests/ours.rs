@@ -50,7 +50,7 @@ pub(super) fn snapshot(folder: &Path, database: &str, taken_at: &str) {
         host: "h".into(),
         database: database.into(),
         engine: "sqlite".into(),
-        location: "/x".into(),
+        location: format!("/srv/{database}"),
         tables: vec![ManifestTable {
             name: TableName::bare("t"),
             schema: schema("t", vec![column("id", Carrier::Int), column("a", Carrier::Text)]),
@@ -65,6 +65,14 @@ pub(super) fn snapshot(folder: &Path, database: &str, taken_at: &str) {
         }],
     };
     fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+/// Changes the manifest of a snapshot.
+pub(super) fn change(folder: &Path, edit: impl FnOnce(&mut Manifest)) {
+    let path = folder.join(MANIFEST);
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut manifest);
+    fs::write(path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
 async fn read(folder: &Path, columns: &[Column]) -> Result<Vec<Vec<Value>>> {

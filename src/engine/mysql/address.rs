@@ -39,6 +39,7 @@ pub(crate) struct Address {
     options: MySqlConnectOptions,
     database: String,
     shown: String,
+    place: (String, bool),
     trust: Trust,
     /// The side it is read as, or written to.
     pub(crate) side: Which,
@@ -110,12 +111,17 @@ impl Address {
             .timezone(None)
             .set_names(false)
             .statement_cache_capacity(64);
-        Ok(Self { options, database, shown, trust, side })
+        Ok(Self { options, database, shown, place: (place, local), trust, side })
     }
 
     /// The URL without a password.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Host, port and database, and whether that host is this one.
+    pub(crate) fn place(&self) -> &(String, bool) {
+        &self.place
     }
 
     /// The database's name.

@@ -54,6 +54,7 @@ pub(crate) struct Address {
     options: PgConnectOptions,
     database: String,
     shown: String,
+    place: (String, bool),
     trust: Trust,
     /// The side it is read as, or written to.
     pub(crate) side: Which,
@@ -128,12 +129,17 @@ impl Address {
             .extra_float_digits(3)
             .statement_cache_capacity(64)
             .disable_statement_logging();
-        Ok(Self { options, database, shown, trust, side })
+        Ok(Self { options, database, shown, place: (place, local), trust, side })
     }
 
     /// The URL without a password.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// Host, port and database, and whether that host is this one.
+    pub(crate) fn place(&self) -> &(String, bool) {
+        &self.place
     }
 
     /// The database's name.

@@ -35,6 +35,11 @@ pub(crate) fn shown(url: &str) -> Result<String> {
     Ok(Address::parse(url, Which::Live)?.shown().to_owned())
 }
 
+/// Host, port and database of a URL, and whether that host is this one.
+pub(crate) fn place(url: &str) -> Result<(String, bool)> {
+    Ok(Address::parse(url, Which::Live)?.place().to_owned())
+}
+
 /// The identity of the database behind a connection.
 pub(crate) fn identity(address: &Address, server: &Server) -> Identity {
     Identity::Postgres {

@@ -110,6 +110,11 @@ impl Context {
         origin
     }
 
+    /// Tells what failed where the rest is still done.
+    pub fn tell(&self, error: &Error) {
+        self.terminal.line(failure::lines(error, self.terminal.err).trim_end());
+    }
+
     /// Where plans are kept: as the configuration says, or in the user's state folder.
     pub fn state(&self) -> Result<State> {
         use etcetera::BaseStrategy;

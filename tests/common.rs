@@ -88,6 +88,17 @@ impl Sandbox {
     /// Types a line on a terminal, with programs looked for in `path`, and then each answer
     /// once its question is seen, which is looked for behind the one before.
     pub fn typed(&self, path: &str, line: &str, answers: &[(&str, &str)]) -> Run {
+        let answers = answers.iter().map(|(question, answer)| (*question, || (*answer).to_owned()));
+        self.talked(path, line, answers)
+    }
+
+    /// The same, with something done before each answer.
+    pub fn talked<'q>(
+        &self,
+        path: &str,
+        line: &str,
+        answers: impl IntoIterator<Item = (&'q str, impl FnOnce() -> String)>,
+    ) -> Run {
         let mut shell = Command::new("script")
             .args(["--quiet", "--return", "--flush", "--command"])
             .arg(format!("set -o pipefail; {line}"))
@@ -111,16 +122,17 @@ impl Sandbox {
         let mut seen = Vec::new();
         let mut screen = shell.stdout.take().unwrap();
         let mut bytes = [0; 4096];
-        let mut answers = answers.iter();
+        let mut answers = answers.into_iter();
         let mut next = answers.next();
         let mut behind = 0;
         loop {
-            while let Some((question, answer)) = next
+            while let Some((question, _)) = &next
                 && let Some(at) = memchr::memmem::find(&seen[behind..], question.as_bytes())
+                && let Some((question, answer)) = next.take()
             {
                 behind += at + question.len();
                 next = answers.next();
-                keyboard.write_all(answer.as_bytes()).unwrap();
+                keyboard.write_all(answer().as_bytes()).unwrap();
                 keyboard.flush().unwrap();
             }
             match screen.read(&mut bytes).unwrap() {

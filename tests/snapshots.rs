@@ -68,3 +68,100 @@ fn two_databases_of_one_name_do_not_remove_each_others_snapshots() {
     assert!(pruned.stdout.contains("path in full"), "{}", pruned.stdout);
     assert_eq!(manifests(&sandbox.path("out")).len(), 4);
 }
+
+#[test]
+fn a_snapshot_prunes_its_own_series_only() {
+    let sandbox = sandbox(&[("a", 1), ("b", 1)]);
+    let year = "snapshot --live b/prod.db --out out --keep-daily 365";
+    for day in 1..=4 {
+        sandbox.at(&format!("2026-03-0{day} 03:00:00"), year.split(' ')).exits(0);
+    }
+    let last = "snapshot --live a/prod.db --out out --keep-last 1 --json";
+    for hour in 4..=6 {
+        sandbox.at(&format!("2026-03-04 0{hour}:00:00"), last.split(' ')).exits(0);
+    }
+    let of = |folder: &str| {
+        let found = manifests(&sandbox.path("out")).into_iter();
+        let location = sandbox.path(folder).canonicalize().unwrap().join("prod.db");
+        found.filter(|(_, m)| m["location"] == location.to_str().unwrap()).count()
+    };
+    assert_eq!((of("a"), of("b")), (1, 4));
+    // By hand it is every series, each by itself.
+    let by_hand = "snapshots out --keep-last 2 --prune --yes";
+    sandbox.at("2026-03-05 03:00:00", by_hand.split(' ')).exits(0);
+    assert_eq!((of("a"), of("b")), (1, 2));
+}
+
+#[test]
+fn one_bad_database_holds_up_no_other() {
+    let sandbox = sandbox(&[("srv/a", 1), ("srv/b", 1), ("srv/c", 1)]);
+    let whole = std::fs::read(sandbox.path("srv/b/prod.db")).unwrap();
+    let line = "snapshot --live srv --out out --keep-last 1 --json";
+    sandbox.run(line).exits(0);
+    // The magic is there, and nothing behind it.
+    std::fs::write(sandbox.path("srv/b/prod.db"), &whole[..100]).unwrap();
+    let run = sandbox.run(line).exits(2).complains("b/prod.db");
+    let lines: Vec<Json> = run.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines[0]["snapshots"].as_array().unwrap().len(), 2);
+    let failed = lines[0]["failed"].as_array().unwrap();
+    assert!(failed.len() == 1 && failed[0]["live"].as_str().unwrap().ends_with("b/prod.db"));
+    assert_eq!(lines[1]["remove"].as_array().unwrap().len(), 2, "{}", run.stdout);
+    assert_eq!(manifests(&sandbox.path("out")).len(), 3, "b's earlier one is still there");
+    sandbox.run("snapshot --live srv/b/prod.db --out out").exits(2).complains("help:");
+}
+
+#[test]
+fn verifying_goes_on_behind_a_snapshot_that_is_unreadable() {
+    let sandbox = sandbox(&[("a", 1), ("b", 1)]);
+    for line in ["snapshot --live a/prod.db --out out", "snapshot --live b/prod.db --out out"] {
+        sandbox.at("2026-03-01 06:00:00", line.split(' ')).exits(0);
+    }
+    // It is looked at first.
+    let line = "snapshot --live a/prod.db --out out";
+    sandbox.at("2026-03-02 06:00:00", line.split(' ')).exits(0);
+    let (broken, _) = manifests(&sandbox.path("out")).pop().unwrap();
+    std::fs::write(Path::new(&broken).join("restorekit.json"), "{}").unwrap();
+    let run = sandbox.run("verify out --format json").exits(7).complains("20260302T060000Z");
+    let lines: Vec<Json> = run.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let whole: Vec<bool> = lines.iter().map(|l| l["whole"].as_bool().unwrap()).collect();
+    assert_eq!(whole, [false, true, true], "{}", run.stdout);
+}
+
+#[test]
+fn a_snapshot_that_may_not_go_is_told_and_the_others_go() {
+    let sandbox = sandbox(&[("a", 1)]);
+    for day in 1..=4 {
+        let line = "snapshot --live a/prod.db --out out";
+        sandbox.at(&format!("2026-03-0{day} 03:00:00"), line.split(' ')).exits(0);
+    }
+    let found = manifests(&sandbox.path("out"));
+    std::fs::write(Path::new(&found[2].0).join("notes.txt"), "mine").unwrap();
+    let line = "snapshots out --keep-last 1 --prune --yes --format json";
+    let run = sandbox.at("2026-03-05 03:00:00", line.split(' ')).exits(5).complains("notes.txt");
+    let told = run.json();
+    assert_eq!(told["remove"].as_array().unwrap().len(), 2);
+    assert_eq!(told["failed"].as_array().unwrap().len(), 1);
+    assert_eq!(manifests(&sandbox.path("out")).len(), 2);
+}
+
+#[test]
+fn what_is_removed_is_what_was_shown() {
+    let sandbox = sandbox(&[("a", 1)]);
+    let take = || sandbox.run("snapshot --live a/prod.db --out out").exits(0);
+    for _ in 0..3 {
+        take();
+    }
+    let shown = manifests(&sandbox.path("out"));
+    let program = Path::new(env!("CARGO_BIN_EXE_restorekit")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", program.display());
+    // While it asks, another one is taken: by a new plan the newest that was shown would go too.
+    let answer = || {
+        take();
+        "y\r".to_owned()
+    };
+    let line = "restorekit snapshots out --keep-last 1 --prune";
+    sandbox.talked(&path, line, [("Remove 2 snapshots?", answer)]).exits(0);
+    let left = manifests(&sandbox.path("out"));
+    assert_eq!(left.len(), 2);
+    assert_eq!(left.iter().filter(|one| shown.contains(one)).count(), 1);
+}

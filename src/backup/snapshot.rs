@@ -4,6 +4,7 @@
 //! a difference. JSON lines serve when a table has no Parquet file.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, FixedOffset};
@@ -78,7 +79,12 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     if depth == 0 {
         return Ok(());
     }
-    for entry in fs::read_dir(folder).map_err(|e| unreadable(folder, e))? {
+    let entries = match fs::read_dir(folder) {
+        // it went after its parent was read, as a snapshot that is pruned
+        Err(e) if depth < DEPTH && e.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|e| unreadable(folder, e))?,
+    };
+    for entry in entries {
         let entry = entry.map_err(|e| unreadable(folder, e))?;
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         if hidden || !entry.file_type().is_ok_and(|t| t.is_dir()) {

@@ -43,6 +43,12 @@ pub fn with_next(error: Error, command: Option<&str>) -> Error {
     error.hint(next)
 }
 
+/// The exit code of a run in which these failed and the rest was done: the worst one's, 0
+/// without any.
+pub fn worst<'e>(failed: impl IntoIterator<Item = &'e Error>) -> u8 {
+    failed.into_iter().map(|e| e.kind().exit_code()).max().unwrap_or(0)
+}
+
 /// The error as lines for stderr: `error:`, `caused by:`, `help:`.
 pub fn lines(error: &Error, style: Style) -> String {
     let mut out = String::new();

@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 
 use crate::backup::manifest::FileFormat;
 use crate::cli::args::Format;
+use crate::cli::failure::worst;
 use crate::cli::resolve::absolute;
-use crate::cli::snapshots::{Keep, prune};
+use crate::cli::snapshots::{Keep, prune_taken};
 use crate::cli::{Context, block_on, connect, secret};
 use crate::error::{Error, Result};
 use crate::model::table::TableName;
@@ -81,10 +82,13 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
     if let Some(interval) = args.schedule {
         return print_schedule(context, args, &live, &out, interval);
     }
-    let taken = block_on(take_all(context, args, &live, &out))?;
+    let (taken, failed) = block_on(take_all(context, args, &live, &out))?;
+    for (_, error) in &failed {
+        context.tell(error);
+    }
     let mut to = context.terminal.report(!args.json, None)?;
     if args.json {
-        screen::taken_json(&mut to, &taken)?;
+        screen::taken_json(&mut to, &taken, &failed)?;
     } else {
         for (i, taken) in taken.iter().enumerate() {
             if i > 0 {
@@ -94,19 +98,23 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
         }
     }
     to.flush()?;
-    if !args.keep.is_empty() {
+    let mut code = worst(failed.iter().map(|(_, error)| error));
+    if !args.keep.is_empty() && !taken.is_empty() {
         let format = if args.json { Format::Json } else { Format::Table };
-        prune(context, &out, &args.keep, format, true)?;
+        code = code.max(prune_taken(context, &out, &taken, &args.keep, format)?);
     }
-    Ok(0)
+    Ok(code)
 }
 
+/// Takes every database that `live` names. One that can't be taken holds up no other: those
+/// that were, and those that were not with why. Where only one is named, its failure is the
+/// command's.
 async fn take_all(
     context: &Context,
     args: &SnapshotArgs,
     live: &str,
     out: &Path,
-) -> Result<Vec<Taken>> {
+) -> Result<(Vec<Taken>, Vec<(String, Error)>)> {
     let path = Location::parse(live)?.path();
     let mut wanted = Vec::new();
     if let Some(path) = path.filter(|path| path.is_dir()) {
@@ -140,24 +148,34 @@ async fn take_all(
             formats.push(format);
         }
     }
-    let mut taken = Vec::new();
+    let options = TakeOptions {
+        out: out.to_owned(),
+        formats,
+        tables: args.table.iter().map(TableName::bare).collect(),
+        host: connect::host(),
+        database: String::new(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        now: context.now(),
+    };
+    let alone = wanted.len() == 1;
+    let (mut taken, mut failed) = (Vec::new(), Vec::new());
     for (location, database) in wanted {
-        let now = context.now();
-        let source = connect::live(context, &location).await?;
-        let options = TakeOptions {
-            out: out.to_owned(),
-            formats: formats.clone(),
-            tables: args.table.iter().map(TableName::bare).collect(),
-            host: connect::host(),
-            database,
-            tool: env!("CARGO_PKG_VERSION").to_owned(),
-            now,
-        };
-        let done = take(source.clone(), &options, context.terminal.progress()).await;
-        source.release().await?;
-        taken.push(done?);
+        match take_one(context, &location, TakeOptions { database, ..options.clone() }).await {
+            Ok(one) => taken.push(one),
+            Err(error) if alone => return Err(error),
+            Err(error) => failed.push((location, error)),
+        }
     }
-    Ok(taken)
+    Ok((taken, failed))
+}
+
+async fn take_one(context: &Context, location: &str, options: TakeOptions) -> Result<Taken> {
+    let source = connect::live(context, location).await?;
+    let done = take(source.clone(), &options, context.terminal.progress()).await;
+    if let Err(e) = source.release().await {
+        context.terminal.warn(&e.to_string());
+    }
+    done
 }
 
 fn print_schedule(

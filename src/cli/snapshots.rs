@@ -1,18 +1,22 @@
 //! `restorekit snapshots`: list them, and remove old ones by rules.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use inquire::InquireError;
 
+use crate::backup::manifest::Series;
 use crate::cli::Context;
 use crate::cli::args::Format;
+use crate::cli::failure::worst;
 use crate::error::{Error, Kind, Result};
 use crate::report::snapshots as screen;
 use crate::report::text::plural;
 use crate::snapshot::list::list;
-use crate::snapshot::prune::{Policy, Within, plan, remove};
+use crate::snapshot::prune::{Policy, PrunePlan, Stays, Within, carry_out, plan};
+use crate::snapshot::take::Taken;
 
 /// Arguments of `snapshots`.
 #[derive(Debug, Args)]
@@ -129,17 +133,16 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
         to.flush()?;
         return Ok(0);
     }
-    if !args.prune || args.dry_run || args.yes {
-        prune(context, &folder, &args.keep, args.format, args.prune && !args.dry_run)?;
+    let planned = plan(&list(&folder)?, &args.keep.policy(), context.now(), &[])?;
+    if !args.prune || args.dry_run || (planned.remove.is_empty() && !args.yes) {
+        show(context, &planned, args.format, None)?;
         if !args.prune && !args.dry_run {
             context.terminal.say("nothing was removed: add --prune");
         }
         return Ok(0);
     }
-    let planned = plan(&list(&folder)?, &args.keep.policy())?;
-    if planned.remove.is_empty() {
-        prune(context, &folder, &args.keep, args.format, false)?;
-        return Ok(0);
+    if args.yes {
+        return carry_out_and_tell(context, planned, args.format);
     }
     if !context.terminal.interactive {
         return Err(Error::usage(
@@ -147,10 +150,10 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
         )
         .hint("add --yes, or --dry-run to see what would go"));
     }
-    prune(context, &folder, &args.keep, Format::Table, false)?;
+    show(context, &planned, Format::Table, None)?;
     let question = format!("Remove {}?", plural(planned.remove.len() as u64, "snapshot"));
     match inquire::Confirm::new(&question).with_default(false).prompt() {
-        Ok(true) => prune(context, &folder, &args.keep, args.format, true).map(|()| 0),
+        Ok(true) => carry_out_and_tell(context, planned, args.format),
         Ok(false) => Err(Error::failed("nothing was removed")
             .hint("restorekit snapshots lists them; --keep-.. says which stay")),
         Err(InquireError::OperationCanceled | InquireError::OperationInterrupted) => {
@@ -160,24 +163,45 @@ pub fn run(context: &Context, args: &SnapshotsArgs) -> Result<u8> {
     }
 }
 
-/// Removes what no rule keeps, or says what it would remove.
-pub fn prune(
+/// Removes what no rule keeps of the series of snapshots that were just taken, and of no other:
+/// those have rules of their own.
+pub fn prune_taken(
     context: &Context,
-    folder: &Path,
+    out: &Path,
+    taken: &[Taken],
     keep: &Keep,
     format: Format,
-    really: bool,
-) -> Result<()> {
-    let planned = plan(&list(folder)?, &keep.policy())?;
-    if really {
-        for snapshot in &planned.remove {
-            remove(snapshot)?;
-        }
+) -> Result<u8> {
+    let series: BTreeSet<Series> = taken.iter().map(|t| t.manifest.series()).collect();
+    let paths: Vec<PathBuf> = taken.iter().map(|t| t.path.clone()).collect();
+    // as the paths of those that were taken
+    let mut snapshots = list(&out.canonicalize()?)?;
+    snapshots.retain(|snapshot| series.contains(&snapshot.series));
+    let planned = plan(&snapshots, &keep.policy(), context.now(), &paths)?;
+    carry_out_and_tell(context, planned, format)
+}
+
+/// Carries a plan out; the exit code of the worst that could not be done.
+fn carry_out_and_tell(context: &Context, mut planned: PrunePlan, format: Format) -> Result<u8> {
+    let stay = carry_out(&mut planned);
+    for one in &stay {
+        context.tell(&one.error);
     }
+    show(context, &planned, format, Some(&stay))?;
+    Ok(worst(stay.iter().map(|one| &one.error)))
+}
+
+/// Writes a plan, or what became of it.
+fn show(
+    context: &Context,
+    planned: &PrunePlan,
+    format: Format,
+    done: Option<&[Stays]>,
+) -> Result<()> {
     let mut to = context.terminal.report(format == Format::Table, None)?;
     match format {
-        Format::Table => screen::prune(&mut to, context.terminal.out, &planned, really)?,
-        Format::Json => screen::prune_json(&mut to, &planned, really)?,
+        Format::Table => screen::prune(&mut to, context.terminal.out, planned, done)?,
+        Format::Json => screen::prune_json(&mut to, planned, done)?,
     }
     to.flush()?;
     Ok(())

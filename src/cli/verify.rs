@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::backup::manifest::MANIFEST;
 use crate::cli::args::Format;
+use crate::cli::failure::worst;
 use crate::cli::{Context, block_on, connect};
 use crate::error::{Kind, Result};
 use crate::report::{snapshots, verify as screen};
@@ -75,16 +76,28 @@ async fn backup(context: &Context, folder: &Path, args: &VerifyArgs) -> Result<u
         return Err(crate::error::Error::usage(format!("{} holds no snapshot", folder.display()))
             .hint(format!("restorekit inspect {}", folder.display())));
     }
-    let mut whole = true;
+    let mut code = 0;
     let mut out = context.terminal.report(args.format == Format::Table, None)?;
     for folder in folders {
-        let report = check(&folder, context.terminal.progress()).await?;
-        whole &= report.is_whole();
+        let report = match check(&folder, context.terminal.progress()).await {
+            Ok(report) => report,
+            Err(e) => {
+                context.tell(&e);
+                if args.format == Format::Json {
+                    snapshots::unread_json(&mut out, &folder, &e)?;
+                }
+                code = code.max(worst([&e]));
+                continue;
+            }
+        };
+        if !report.is_whole() {
+            code = code.max(Kind::Damaged.exit_code());
+        }
         match args.format {
             Format::Table => snapshots::check(&mut out, context.terminal.out, &report)?,
             Format::Json => snapshots::check_json(&mut out, &report)?,
         }
     }
     out.flush()?;
-    Ok(if whole { 0 } else { Kind::Damaged.exit_code() })
+    Ok(code)
 }

@@ -1,17 +1,18 @@
 //! The screens and the JSON of snapshots: taken, listed, pruned, checked.
 
 use std::io::Write;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::report::json;
 use crate::report::sides::Screen;
 use crate::report::table::Grid;
 use crate::report::text::{Style, Tone, ago, bytes, count, elide, escape, moment, plural};
 use crate::snapshot::check::CheckReport;
 use crate::snapshot::list::SnapshotInfo;
-use crate::snapshot::prune::PrunePlan;
+use crate::snapshot::prune::{PrunePlan, Stays};
 use crate::snapshot::take::Taken;
 
 /// Writes what was taken.
@@ -49,8 +50,8 @@ pub fn taken(out: &mut dyn Write, style: Style, taken: &Taken) -> Result<()> {
     Ok(())
 }
 
-/// Writes what was taken as JSON.
-pub fn taken_json(out: &mut dyn Write, taken: &[Taken]) -> Result<()> {
+/// Writes what was taken as JSON, and what could not be: the database and why.
+pub fn taken_json(out: &mut dyn Write, taken: &[Taken], failed: &[(String, Error)]) -> Result<()> {
     let each = |t: &Taken| {
         let tables: Vec<Json> = t
             .manifest
@@ -67,14 +68,19 @@ pub fn taken_json(out: &mut dyn Write, taken: &[Taken]) -> Result<()> {
             "warnings": t.warnings,
         })
     };
-    json::document(out, json!({ "snapshots": taken.iter().map(each).collect::<Vec<_>>() }))
+    let snapshots: Vec<Json> = taken.iter().map(each).collect();
+    let failed: Vec<Json> = failed
+        .iter()
+        .map(|(live, error)| json!({ "live": live, "error": error.to_string() }))
+        .collect();
+    json::document(out, json!({ "snapshots": snapshots, "failed": failed }))
 }
 
 /// Writes a list, newest first. `root` is left out of the paths.
 pub fn list(
     out: &mut dyn Write,
     screen: Screen,
-    root: &std::path::Path,
+    root: &Path,
     snapshots: &[SnapshotInfo],
 ) -> Result<()> {
     let style = screen.style;
@@ -122,8 +128,13 @@ pub fn list_json(out: &mut dyn Write, snapshots: &[SnapshotInfo]) -> Result<()> 
     json::document(out, json!({ "snapshots": snapshots }))
 }
 
-/// Writes what a policy keeps and removes.
-pub fn prune(out: &mut dyn Write, style: Style, plan: &PrunePlan, done: bool) -> Result<()> {
+/// Writes what a policy keeps and removes; when it is done, with those that had to go and stay.
+pub fn prune(
+    out: &mut dyn Write,
+    style: Style,
+    plan: &PrunePlan,
+    done: Option<&[Stays]>,
+) -> Result<()> {
     let mut grid = Grid::new(style, "<<<");
     let name = |info: &SnapshotInfo| {
         let name = info.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -137,8 +148,15 @@ pub fn prune(out: &mut dyn Write, style: Style, plan: &PrunePlan, done: bool) ->
             (why, Tone::Dim),
         ]);
     }
+    for stays in done.into_iter().flatten() {
+        grid.row([
+            ("stays".to_owned(), Tone::Changed),
+            (name(&stays.snapshot), Tone::Plain),
+            (escape(&stays.error.to_string()).into_owned(), Tone::Dim),
+        ]);
+    }
     for info in &plan.remove {
-        let word = if done { "removed" } else { "remove" };
+        let word = if done.is_some() { "removed" } else { "remove" };
         grid.row([
             (word.to_owned(), Tone::Missing),
             (name(info), Tone::Plain),
@@ -149,8 +167,14 @@ pub fn prune(out: &mut dyn Write, style: Style, plan: &PrunePlan, done: bool) ->
 }
 
 /// Writes what a policy keeps and removes as JSON.
-pub fn prune_json(out: &mut dyn Write, plan: &PrunePlan, done: bool) -> Result<()> {
-    json::document(out, json!({ "keep": plan.keep, "remove": plan.remove, "removed": done }))
+pub fn prune_json(out: &mut dyn Write, plan: &PrunePlan, done: Option<&[Stays]>) -> Result<()> {
+    let stays = |s: &Stays| json!({ "snapshot": s.snapshot, "error": s.error.to_string() });
+    let failed: Vec<Json> = done.into_iter().flatten().map(stays).collect();
+    let removed = done.is_some();
+    json::document(
+        out,
+        json!({ "keep": plan.keep, "remove": plan.remove, "removed": removed, "failed": failed }),
+    )
 }
 
 /// Writes what reading a snapshot back gave.
@@ -179,6 +203,11 @@ pub fn check(out: &mut dyn Write, style: Style, report: &CheckReport) -> Result<
         writeln!(out, "{}", style.paint(Tone::Missing, text))?;
     }
     Ok(())
+}
+
+/// Writes that a snapshot could not be read back at all as JSON.
+pub fn unread_json(out: &mut dyn Write, path: &Path, error: &Error) -> Result<()> {
+    json::document(out, json!({ "path": path, "whole": false, "error": error.to_string() }))
 }
 
 /// Writes what reading a snapshot back gave as JSON.

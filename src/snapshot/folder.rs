@@ -160,11 +160,28 @@ pub fn clean_leftovers(out: &Path) -> usize {
             (Ok(lock), Leftover::Partial) => lock.try_lock().is_ok(),
             (Err(_), Leftover::Partial) => false,
         };
-        if abandoned && fs::remove_dir_all(&path).is_ok() {
+        if abandoned && clear(&path).is_ok() {
             removed += 1;
         }
     }
     removed
+}
+
+/// Removes a hidden folder, which another run may be removing too.
+pub(super) fn clear(hidden: &Path) -> io::Result<()> {
+    loop {
+        match fs::remove_dir_all(hidden) {
+            Err(_) if is_gone(hidden) => return Ok(()),
+            // what was in it went meanwhile, and nothing comes
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            done => return done,
+        }
+    }
+}
+
+/// True where there is nothing of this name.
+pub(super) fn is_gone(path: &Path) -> bool {
+    matches!(fs::symlink_metadata(path), Err(e) if e.kind() == io::ErrorKind::NotFound)
 }
 
 enum Leftover {
@@ -355,6 +372,7 @@ mod tests {
         }
         assert_eq!(clean_leftovers(root.path()), 2);
         assert!(running.hidden.exists() && !dead.exists() && !removing.exists());
+        clear(&removing).unwrap();
         drop(running);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), others.len());
     }

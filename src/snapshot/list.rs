@@ -13,11 +13,15 @@ use serde::{Serialize, Serializer};
 
 use crate::backup::manifest::{FORMAT_VERSION, FileFormat, MANIFEST, Manifest, Series};
 use crate::error::{Error, Result};
+use crate::snapshot::folder::is_gone;
 use crate::snapshot::name::SnapshotName;
 
 /// How deep below the root snapshots are looked for: `root/<database>/<snapshot>` and one
 /// more level.
 const DEPTH: usize = 3;
+
+/// Why a folder below the root is passed over.
+const PASSED_OVER: [io::ErrorKind; 2] = [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied];
 
 /// A manifest larger than this is damaged or hostile.
 const LARGEST_MANIFEST: u64 = 64 << 20;
@@ -79,8 +83,13 @@ pub fn list(root: &Path) -> Result<Vec<SnapshotInfo>> {
     Ok(found)
 }
 
-/// The snapshot in this folder; `None` when the folder is none of ours.
+/// The snapshot in this folder; `None` when the folder is none of ours, or goes while it is
+/// looked at.
 pub fn look(folder: &Path) -> Option<SnapshotInfo> {
+    read(folder).filter(|info| info.is_whole() || !is_gone(folder))
+}
+
+fn read(folder: &Path) -> Option<SnapshotInfo> {
     let name = folder.file_name().and_then(|n| n.to_str()).and_then(|n| n.parse().ok());
     let manifest = folder.join(MANIFEST);
     match fs::symlink_metadata(&manifest) {
@@ -196,7 +205,12 @@ pub(crate) fn file_path(folder: &Path, named: &str) -> Result<PathBuf> {
 }
 
 fn walk(folder: &Path, depth: usize, found: &mut Vec<SnapshotInfo>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+    let entries = match fs::read_dir(folder) {
+        // it went after its parent was read, or is not ours to read
+        Err(e) if depth < DEPTH && PASSED_OVER.contains(&e.kind()) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
         let entry = entry?;
         let hidden = entry.file_name().as_encoded_bytes().first() == Some(&b'.');
         if hidden || !entry.file_type()?.is_dir() {
@@ -206,10 +220,7 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<SnapshotInfo>) -> io::Resul
         if let Some(info) = look(&path) {
             found.push(info);
         } else if depth > 1 {
-            match walk(&path, depth - 1, found) {
-                Err(e) if e.kind() != io::ErrorKind::PermissionDenied => return Err(e),
-                _ => {}
-            }
+            walk(&path, depth - 1, found)?;
         }
     }
     Ok(())
@@ -308,6 +319,17 @@ pub(crate) mod tests {
         for (damage, expected) in damage.iter().zip(expected) {
             assert!(damage.contains(expected), "{damage} / {expected}");
         }
+    }
+
+    #[test]
+    fn what_goes_while_it_is_looked_at_is_not_there() {
+        let root = tempfile::tempdir().unwrap();
+        let gone = plant(root.path(), "a.db", "2024-05-29T09:14:42Z");
+        fs::remove_dir_all(&gone).unwrap();
+        assert!(look(&gone).is_none(), "it is not damaged");
+        let mut found = Vec::new();
+        walk(&gone, DEPTH - 1, &mut found).unwrap();
+        assert!(found.is_empty() && walk(&gone, DEPTH, &mut found).is_err());
     }
 
     #[test]

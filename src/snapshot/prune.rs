@@ -4,11 +4,12 @@
 //! Each series (host, database, location) is judged by itself, newest first. A rule like
 //! "daily 7" keeps the newest snapshot of each of the 7 latest days that have one; while a
 //! rule has days left, the oldest snapshot of the series is kept too. Days, weeks (ISO),
-//! months and years are those of the zone the snapshot was taken in.
+//! months and years are those of one zone, that of the moment at which it is planned.
 //!
 //! Planning is pure. Damaged snapshots neither count nor go, nor do those whose manifest has
-//! a relative path, which may be of several databases; the newest whole one of a series stays
-//! whatever the policy says.
+//! a relative path, which may be of several databases, and those of a time to come, which a
+//! wrong clock gave: they would push out every real one. The newest one of a series that
+//! counts stays whatever the policy says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,13 +24,8 @@ use ulid::Ulid;
 use crate::backup::manifest::MANIFEST;
 use crate::durable::sync_folder;
 use crate::error::{Error, Result};
+use crate::snapshot::folder::{clear, is_gone};
 use crate::snapshot::list::{SnapshotInfo, file_path, look, read_manifest};
-
-/// Why a damaged snapshot stays.
-const DAMAGED: &str = "damaged: look at it, then remove it by hand";
-/// Why one stays that does not say of which database it is.
-const UNTOLD: &str =
-    "does not give its database's path in full: look at it, then remove it by hand";
 
 /// How many a rule keeps: `0` is no rule, [`u32::MAX`] is without a limit.
 pub type Count = u32;
@@ -123,12 +119,18 @@ pub struct Kept {
     /// The snapshot.
     pub snapshot: SnapshotInfo,
     /// The rules that keep it: `last snapshot`, `daily snapshot`, `oldest weekly
-    /// snapshot`, `within 30 days`, `newest of its database`, `damaged`.
+    /// snapshot`, `within 30 days`, `newest of its database`, `just taken`, `damaged`.
     pub reasons: Vec<String>,
 }
 
-/// Decides what stays and what goes. An empty policy is refused: it would remove all.
-pub fn plan(snapshots: &[SnapshotInfo], policy: &Policy) -> Result<PrunePlan> {
+/// Decides what stays and what goes at the moment `now`, by whose zone days, weeks and months
+/// are told. What has `just_taken` been stays. An empty policy is refused: it would remove all.
+pub fn plan(
+    snapshots: &[SnapshotInfo],
+    policy: &Policy,
+    now: DateTime<FixedOffset>,
+    just_taken: &[PathBuf],
+) -> Result<PrunePlan> {
     if policy.is_empty() {
         return Err(Error::usage("no rule says which snapshots to keep")
             .hint("restorekit snapshots --prune --keep-last 3 --keep-daily 7"));
@@ -138,35 +140,48 @@ pub fn plan(snapshots: &[SnapshotInfo], policy: &Policy) -> Result<PrunePlan> {
         series.entry(&snapshot.series).or_default().push(snapshot);
     }
     let mut plan = PrunePlan::default();
-    for (series, mut list) in series {
+    for (_, mut list) in series {
         list.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.path.cmp(&a.path)));
-        let (whole, damaged): (Vec<&SnapshotInfo>, Vec<&SnapshotInfo>) =
-            list.into_iter().partition(|s| s.is_whole());
-        let kept = |snapshot: &SnapshotInfo, reason: &str| Kept {
-            snapshot: snapshot.clone(),
-            reasons: vec![reason.to_owned()],
-        };
-        if !series.is_told() {
-            plan.keep.extend(whole.into_iter().map(|s| kept(s, UNTOLD)));
-        } else {
-            for (reasons, snapshot) in judge(&whole, policy).into_iter().zip(&whole) {
-                let snapshot = (*snapshot).clone();
-                if reasons.is_empty() {
-                    plan.remove.push(snapshot);
-                } else {
-                    plan.keep.push(Kept { snapshot, reasons });
-                }
+        let (counted, aside): (Vec<&SnapshotInfo>, Vec<&SnapshotInfo>) =
+            list.into_iter().partition(|snapshot| aside(snapshot, now).is_none());
+        for (mut reasons, snapshot) in
+            judge(&counted, policy, *now.offset()).into_iter().zip(counted)
+        {
+            if reasons.is_empty() && just_taken.contains(&snapshot.path) {
+                reasons.push("just taken".into());
+            }
+            let snapshot = snapshot.clone();
+            if reasons.is_empty() {
+                plan.remove.push(snapshot);
+            } else {
+                plan.keep.push(Kept { snapshot, reasons });
             }
         }
-        plan.keep.extend(damaged.into_iter().map(|s| kept(s, DAMAGED)));
+        plan.keep.extend(aside.into_iter().filter_map(|snapshot| {
+            let reason = self::aside(snapshot, now)?;
+            Some(Kept { snapshot: snapshot.clone(), reasons: vec![reason.into()] })
+        }));
     }
     Ok(plan)
 }
 
-/// The reasons to keep each of a series' whole snapshots, newest first.
-fn judge(whole: &[&SnapshotInfo], policy: &Policy) -> Vec<Vec<String>> {
+/// Why a snapshot neither counts nor goes.
+fn aside(snapshot: &SnapshotInfo, now: DateTime<FixedOffset>) -> Option<&'static str> {
+    if !snapshot.is_whole() {
+        Some("damaged: look at it, then remove it by hand")
+    } else if !snapshot.series.is_told() {
+        Some("does not give its database's path in full: look at it, then remove it by hand")
+    } else if snapshot.taken_at.signed_duration_since(now) > TimeDelta::days(1) {
+        Some("of a time to come, by a wrong clock: look at it, then remove it by hand")
+    } else {
+        None
+    }
+}
+
+/// The reasons to keep each of a series' snapshots that count, newest first.
+fn judge(whole: &[&SnapshotInfo], policy: &Policy, zone: FixedOffset) -> Vec<Vec<String>> {
     type Bucket = fn(DateTime<FixedOffset>, usize) -> i64;
-    let day = |t: DateTime<FixedOffset>| i64::from(t.num_days_from_ce());
+    let day = |t: DateTime<FixedOffset>| i64::from(t.with_timezone(&zone).num_days_from_ce());
     let rules: [(Count, &str, Bucket); 6] = [
         (policy.last, "last", |_, index| index as i64),
         (policy.hourly, "hourly", |t, _| {
@@ -188,7 +203,7 @@ fn judge(whole: &[&SnapshotInfo], policy: &Policy) -> Vec<Vec<String>> {
             if left == 0 {
                 break;
             }
-            let value = bucket(snapshot.taken_at, index);
+            let value = bucket(snapshot.taken_at.with_timezone(&zone), index);
             if latest != Some(value) {
                 reasons[index].push(format!("{word} snapshot"));
             } else if index + 1 == whole.len() {
@@ -217,10 +232,48 @@ fn judge(whole: &[&SnapshotInfo], policy: &Policy) -> Vec<Vec<String>> {
     reasons
 }
 
+/// A snapshot that should have gone and is still there.
+#[derive(Debug)]
+pub struct Stays {
+    /// The snapshot.
+    pub snapshot: SnapshotInfo,
+    /// Why.
+    pub error: Error,
+}
+
+/// Carries a plan out. What can't be removed leaves the plan, and holds up nothing else.
+pub fn carry_out(plan: &mut PrunePlan) -> Vec<Stays> {
+    let mut stay = Vec::new();
+    for snapshot in std::mem::take(&mut plan.remove) {
+        match remove(&snapshot) {
+            Ok(()) => plan.remove.push(snapshot),
+            Err(error) => stay.push(Stays { snapshot, error }),
+        }
+    }
+    stay
+}
+
 /// Removes one snapshot: it is renamed to a hidden name first, so that a half removed one
 /// is never taken for a snapshot. Refused when the folder is not, or no longer, a whole
-/// snapshot of ours with nothing else in it.
+/// snapshot of ours with nothing else in it. One that is gone already is removed.
 pub fn remove(snapshot: &SnapshotInfo) -> Result<()> {
+    let path = &snapshot.path;
+    let (parent, hidden) = match hide(snapshot) {
+        // another run was faster
+        Err(_) if is_gone(path) => return Ok(()),
+        hidden => hidden?,
+    };
+    let removed =
+        sync_folder(parent).and_then(|()| clear(&hidden)).and_then(|()| sync_folder(parent));
+    removed.map_err(|e| failed(path, e))
+}
+
+fn failed(path: &Path, e: io::Error) -> Error {
+    Error::failed(format!("the snapshot {} could not be removed: {e}", path.display())).because(e)
+}
+
+/// Renames a snapshot's folder to a hidden name; its parent and that name.
+fn hide(snapshot: &SnapshotInfo) -> Result<(&Path, PathBuf)> {
     let path = &snapshot.path;
     let refuse = |why: String| Error::refused(format!("{} stays: {why}", path.display()));
     let now = look(path).ok_or_else(|| refuse("it is no snapshot any more".into()))?;
@@ -238,14 +291,8 @@ pub fn remove(snapshot: &SnapshotInfo) -> Result<()> {
         return Err(refuse("it has no name".into()));
     };
     let hidden = parent.join(format!(".{name}.removing-{}", Ulid::new()));
-    let failed = |e: io::Error| {
-        Error::failed(format!("the snapshot {} could not be removed: {e}", path.display()))
-            .because(e)
-    };
-    fs::rename(path, &hidden).map_err(failed)?;
-    sync_folder(parent).map_err(failed)?;
-    fs::remove_dir_all(&hidden).map_err(failed)?;
-    sync_folder(parent).map_err(failed)
+    fs::rename(path, &hidden).map_err(|e| failed(path, e))?;
+    Ok((parent, hidden))
 }
 
 /// The first entry of a snapshot's folder that its manifest does not name.

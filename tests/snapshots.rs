@@ -145,6 +145,29 @@ fn a_snapshot_that_may_not_go_is_told_and_the_others_go() {
 }
 
 #[test]
+fn a_snapshot_of_some_tables_stands_in_for_no_whole_one() {
+    let sandbox = sandbox(&[("a", 5)]);
+    sandbox.sqlite("a/prod.db", "create table u (id integer primary key)");
+    let take = "snapshot --live a/prod.db --out out --keep-last 1 --json";
+    let whole = sandbox.run(take).exits(0).stdout;
+    for _ in 0..2 {
+        sandbox.run(&format!("{take} --table t")).exits(0);
+    }
+    let found = manifests(&sandbox.path("out"));
+    let (whole_ones, parts): (Vec<_>, Vec<_>) =
+        found.iter().map(|(_, manifest)| &manifest["only"]).partition(|only| only.is_null());
+    assert_eq!(whole_ones.len(), 1);
+    assert_eq!(parts, [&serde_json::json!([{ "name": "t" }])]);
+    let listed = sandbox.run("snapshots out").exits(0).stdout;
+    assert!(listed.contains("of some tables only: t"), "{listed}");
+    let whole: Json = serde_json::from_str(whole.lines().next().unwrap()).unwrap();
+    let path = Path::new(whole["snapshots"][0]["path"].as_str().unwrap());
+    let inspected = sandbox.run("inspect out@latest --format json").exits(0).json();
+    let location = Path::new(inspected["location"].as_str().unwrap());
+    assert_eq!(location.file_name(), path.file_name());
+}
+
+#[test]
 fn what_is_removed_is_what_was_shown() {
     let sandbox = sandbox(&[("a", 1)]);
     let take = || sandbox.run("snapshot --live a/prod.db --out out").exits(0);

@@ -35,6 +35,9 @@ pub struct Manifest {
     /// The database's location, without secrets: the canonical path of a file, the URL of a
     /// server. Snapshots of earlier versions have a file's path as it was typed.
     pub location: String,
+    /// The tables that were asked for, sorted; none, and no member, for every table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<TableName>,
     /// Its tables, sorted by name.
     pub tables: Vec<ManifestTable>,
 }
@@ -48,6 +51,9 @@ pub struct Series {
     pub database: String,
     /// The database's location on that host.
     pub location: String,
+    /// The tables that were asked for; none for every table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<TableName>,
 }
 
 impl Series {
@@ -58,6 +64,11 @@ impl Series {
     }
 }
 
+/// Names in a line.
+pub fn listed(tables: &[TableName]) -> String {
+    tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Manifest {
     /// The series that the snapshot belongs to.
     pub fn series(&self) -> Series {
@@ -65,6 +76,7 @@ impl Manifest {
             host: self.host.clone(),
             database: self.database.clone(),
             location: self.location.clone(),
+            only: self.only.clone(),
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::cli::resolve::absolute;
 use crate::cli::snapshots::{Keep, prune_taken};
 use crate::cli::{Context, block_on, connect, secret};
 use crate::error::{Error, Result};
-use crate::model::table::TableName;
 use crate::registry::Location;
 use crate::report::snapshots as screen;
 use crate::snapshot::find::databases;
@@ -151,7 +150,7 @@ async fn take_all(
     let options = TakeOptions {
         out: out.to_owned(),
         formats,
-        tables: args.table.iter().map(TableName::bare).collect(),
+        tables: args.table.clone(),
         host: connect::host(),
         database: String::new(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -171,6 +170,8 @@ async fn take_all(
 
 async fn take_one(context: &Context, location: &str, options: TakeOptions) -> Result<Taken> {
     let source = connect::live(context, location).await?;
+    // The state that is read is of its opening, before which a password may be asked for.
+    let options = TakeOptions { now: context.now(), ..options };
     let done = take(source.clone(), &options, context.terminal.progress()).await;
     if let Err(e) = source.release().await {
         context.terminal.warn(&e.to_string());

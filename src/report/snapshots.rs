@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
+use crate::backup::manifest::listed;
 use crate::error::{Error, Result};
+use crate::model::table::TableName;
 use crate::report::json;
 use crate::report::sides::Screen;
 use crate::report::table::Grid;
@@ -44,7 +46,7 @@ pub fn taken(out: &mut dyn Write, style: Style, taken: &Taken) -> Result<()> {
         ]);
     }
     grid.write(out)?;
-    for warning in &taken.warnings {
+    for warning in in_part(&taken.manifest.only).iter().chain(&taken.warnings) {
         writeln!(out, "{}", style.paint(Tone::Changed, format!("! {}", escape(warning))))?;
     }
     Ok(())
@@ -64,6 +66,7 @@ pub fn taken_json(out: &mut dyn Write, taken: &[Taken], failed: &[(String, Error
             "database": t.manifest.database,
             "taken_at": t.manifest.taken_at,
             "bytes": t.bytes,
+            "only": t.manifest.only.iter().map(TableName::to_string).collect::<Vec<_>>(),
             "tables": tables,
             "warnings": t.warnings,
         })
@@ -74,6 +77,10 @@ pub fn taken_json(out: &mut dyn Write, taken: &[Taken], failed: &[(String, Error
         .map(|(live, error)| json!({ "live": live, "error": error.to_string() }))
         .collect();
     json::document(out, json!({ "snapshots": snapshots, "failed": failed }))
+}
+
+fn in_part(only: &[TableName]) -> Option<String> {
+    (!only.is_empty()).then(|| format!("of some tables only: {}", listed(only)))
 }
 
 /// Writes a list, newest first. `root` is left out of the paths.
@@ -113,9 +120,8 @@ pub fn list(
     grid.write(out)?;
     for info in snapshots {
         let name = info.path.file_name().unwrap_or_default().to_string_lossy();
-        for warning in
-            info.damage.iter().map(|d| format!("damaged: {d}")).chain(info.warnings.clone())
-        {
+        let damage = info.damage.iter().map(|d| format!("damaged: {d}"));
+        for warning in damage.chain(in_part(&info.series.only)).chain(info.warnings.clone()) {
             let text = format!("! {}: {}", escape(&name), escape(&warning));
             writeln!(out, "{}", style.paint(Tone::Changed, text))?;
         }

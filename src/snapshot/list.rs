@@ -152,6 +152,7 @@ fn damaged(folder: &Path, name: &SnapshotName, why: String) -> Option<SnapshotIn
             host: name.host.clone(),
             database: name.database.clone(),
             location: String::new(),
+            only: Vec::new(),
         },
         formats: name.formats.clone(),
         tables: 0,
@@ -253,6 +254,7 @@ pub(crate) mod tests {
             database: database.into(),
             engine: "sqlite".into(),
             location: format!("/srv/{database}"),
+            only: vec![],
             tables: vec![ManifestTable {
                 name: table.clone(),
                 schema: TableSchema {

@@ -4,6 +4,7 @@
 //! other are consistent with each other. Rows are written in key order, so that a diff can
 //! merge them as they come; a table without a usable key comes in the source's own order.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,8 +15,10 @@ use tokio::sync::mpsc;
 use crate::backup::manifest::{FORMAT_VERSION, FileFormat, Manifest, ManifestFile, ManifestTable};
 use crate::error::{Error, Result};
 use crate::model::origin::Identity;
+use crate::model::side::Which;
 use crate::model::table::{Collation, Column, TableKind, TableName, TableSchema};
 use crate::model::value::EXACT;
+use crate::mount::{find_table, no_table};
 use crate::progress::Progress;
 use crate::snapshot::encode::{Job, Outcome, write};
 use crate::snapshot::files::FileNames;
@@ -34,8 +37,9 @@ pub struct TakeOptions {
     pub out: PathBuf,
     /// The formats of the files, at least one.
     pub formats: Vec<FileFormat>,
-    /// The tables; none: every base table.
-    pub tables: Vec<TableName>,
+    /// The tables by their names, with the schema or without where one schema has it; none:
+    /// every base table.
+    pub tables: Vec<String>,
     /// The host's name.
     pub host: String,
     /// The database's name, for the folder's name and the manifest.
@@ -92,6 +96,10 @@ pub(super) async fn take_with(
         database: options.database.clone(),
         engine: source.identity().map_or("file", |identity| identity.engine()).into(),
         location,
+        only: match options.tables.is_empty() {
+            true => Vec::new(),
+            false => tables.iter().map(|table| table.name.clone()).collect(),
+        },
         tables: Vec::with_capacity(tables.len()),
     };
     let mut names = FileNames::default();
@@ -107,16 +115,14 @@ pub(super) async fn take_with(
 }
 
 /// The schemas of the base tables asked for, sorted by name.
-async fn wanted(source: &dyn Source, asked: &[TableName]) -> Result<Vec<TableSchema>> {
+async fn wanted(source: &dyn Source, asked: &[String]) -> Result<Vec<TableSchema>> {
     let mut there = source.tables().await?;
     there.sort();
-    if let Some(missing) = asked.iter().find(|t| !there.contains(t)) {
-        let known: Vec<String> = there.iter().map(ToString::to_string).collect();
-        return Err(Error::usage(format!("the live database has no table {missing}"))
-            .hint(format!("its tables: {}", known.join(", "))));
-    }
+    let find =
+        |name: &String| find_table(&there, name).ok_or_else(|| no_table(Which::Live, &there, name));
+    let found: BTreeSet<&TableName> = asked.iter().map(find).collect::<Result<_>>()?;
     let mut schemas = Vec::new();
-    for table in there.iter().filter(|t| asked.is_empty() || asked.contains(t)) {
+    for table in there.iter().filter(|t| asked.is_empty() || found.contains(t)) {
         let schema = source.schema(table).await?;
         if schema.kind == TableKind::Base {
             schemas.push(schema);

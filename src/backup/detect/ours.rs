@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::backup::detect::answer::{index, picked};
 use crate::backup::detect::{BackupSpec, Found, Layout, stem};
-use crate::backup::manifest::Series;
+use crate::backup::manifest::{Series, listed};
 use crate::backup::snapshot::{self, Snapshot};
 use crate::error::{Error, Result};
 use crate::registry::{Location, same_place};
@@ -48,7 +48,7 @@ pub(super) fn snapshots(
         snapshots.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.folder.cmp(&a.folder)));
     }
     databases.sort_by_key(|snapshots| snapshots[0].manifest.series());
-    let snapshots = meant(spec, databases)?;
+    let snapshots = meant(spec, databases.into_iter().map(wholes).collect())?;
     let (chosen, older) = picked(spec, snapshots, |s| (s.taken_at, &s.folder))?;
     let mut found = one(spec, chosen, why);
     found.warnings.splice(0..0, warnings);
@@ -58,7 +58,8 @@ pub(super) fn snapshots(
 
 /// One snapshot, with what is doubtful about it as a backup of live.
 pub(super) fn one(spec: &BackupSpec, snapshot: Snapshot, why: Vec<String>) -> Found {
-    let warnings = of_another(spec, &snapshot.manifest.series()).into_iter().collect();
+    let series = snapshot.manifest.series();
+    let warnings = of_another(spec, &series).into_iter().chain(in_part(&series)).collect();
     Found { layout: Layout::Snapshot(Box::new(snapshot)), why, warnings, older: Vec::new() }
 }
 
@@ -100,6 +101,19 @@ fn meant(spec: &BackupSpec, mut databases: Vec<Database>) -> Result<Database> {
         return Ok(databases.remove(0));
     }
     Err(several(spec, &databases, &called))
+}
+
+/// The snapshots of every table; where there is none, those of some tables.
+fn wholes(snapshots: Database) -> Database {
+    let (whole, part): (Database, Database) =
+        snapshots.into_iter().partition(|s| s.manifest.only.is_empty());
+    if whole.is_empty() { part } else { whole }
+}
+
+/// What a person should know of a snapshot that has not every table.
+fn in_part(series: &Series) -> Option<String> {
+    let only = listed(&series.only);
+    (!only.is_empty()).then(|| format!("the snapshot is of some tables only: {only}"))
 }
 
 /// True when the database had a name like this: by the manifest, or by its file. Of two files

@@ -51,6 +51,7 @@ pub(super) fn snapshot(folder: &Path, database: &str, taken_at: &str) {
         database: database.into(),
         engine: "sqlite".into(),
         location: format!("/srv/{database}"),
+        only: Vec::new(),
         tables: vec![ManifestTable {
             name: TableName::bare("t"),
             schema: schema("t", vec![column("id", Carrier::Int), column("a", Carrier::Text)]),

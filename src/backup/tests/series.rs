@@ -151,3 +151,31 @@ async fn a_server_is_one_whoever_enters_it_and_localhost_is_each_hosts_own() {
     let error = fails(of(root, "web3", "postgres://app@localhost:5432/prod")).await;
     assert!(error.to_string().contains("4 databases called prod"), "{error}");
 }
+
+#[tokio::test]
+async fn a_snapshot_of_some_tables_stands_behind_every_whole_one() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    let of_some = |name: &str, day: u32| {
+        put(root, name, ["web1", "app.db", "/srv/app.db"], day);
+        change(&root.join(name), |manifest| manifest.only = vec![TableName::bare("t")]);
+    };
+    of_some("part5", 5);
+    of_some("part6", 6);
+    let own = || of(root, "web1", "/srv/app.db");
+    let warning = "the snapshot is of some tables only: t".to_owned();
+    assert_eq!(picks(own()).await, ("part6".into(), vec![warning.clone()]));
+    put(root, "whole1", ["web1", "app.db", "/srv/app.db"], 1);
+    put(root, "whole2", ["web1", "app.db", "/srv/app.db"], 2);
+    assert_eq!(picks(own()).await, ("whole2".into(), vec![]));
+    let before = BackupSpec { pick: Some(Pick::Back(1)), ..own() };
+    assert_eq!(picks(before).await.0, "whole1");
+    // One that is named by itself is taken, and said.
+    let named = of(&root.join("part5"), "web1", "/srv/app.db");
+    assert_eq!(picks(named).await, ("part5".into(), vec![warning]));
+    // Of several databases the whole ones are named.
+    put(root, "b1", ["web2", "app.db", "/srv/app.db"], 1);
+    let error = fails(of(root, "web3", "/srv/app.db")).await;
+    let told = format!("{:?}", error.hints());
+    assert!(told.contains("whole2") && !told.contains("part6"), "{told}");
+}

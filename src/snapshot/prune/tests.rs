@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::backup::manifest::Series;
+use crate::model::table::TableName;
 use crate::snapshot::list::list;
 use crate::snapshot::list::tests::plant;
 
@@ -9,7 +10,12 @@ fn info(database: &str, taken_at: &str) -> SnapshotInfo {
     SnapshotInfo {
         path: PathBuf::from(format!("{database}/{taken_at}")),
         taken_at: at(taken_at),
-        series: Series { host: "h".into(), database: database.into(), location: "/l".into() },
+        series: Series {
+            host: "h".into(),
+            database: database.into(),
+            location: "/l".into(),
+            only: vec![],
+        },
         formats: vec![],
         tables: 1,
         rows: 1,
@@ -192,6 +198,19 @@ fn every_database_is_judged_by_itself_and_keeps_its_newest() {
     list.push(elsewhere);
     let plan = decide(&list, &Policy { last: 1, ..Policy::default() });
     assert_eq!(plan.keep.len(), 3);
+}
+
+#[test]
+fn a_snapshot_of_some_tables_counts_for_no_whole_one() {
+    let mut list = series(&SUNDAYS);
+    for part in &mut list[4..] {
+        part.series.only = vec![TableName::bare("events")];
+    }
+    list[13].series.only = vec![TableName::bare("users")];
+    let plan = decide(&list, &Policy { last: 3, ..Policy::default() });
+    let kept: Vec<_> = plan.keep.iter().map(|k| k.snapshot.path.clone()).collect();
+    let expected = [3, 2, 1, 12, 11, 10, 13].map(|i| list[i].path.clone());
+    assert_eq!(kept, expected);
 }
 
 #[test]

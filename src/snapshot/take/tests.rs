@@ -357,15 +357,48 @@ async fn tables_are_chosen_by_name_and_a_wrong_name_creates_nothing() {
     let root = tempfile::tempdir().unwrap();
     let out = root.path().join("out");
     let mut options = options(&out, &BOTH[..1]);
-    options.tables = vec![TableName::bare("large")];
+    options.tables = vec!["large".into()];
     let both = || Memory::new(vec![awkward_table(), large(10, None)]);
     let taken = take_memory(both(), &options).await.unwrap();
     assert_eq!(taken.manifest.tables.len(), 1);
-    options.tables = vec![TableName::bare("lagre")];
+    assert_eq!(taken.manifest.only, [TableName::bare("large")]);
+    options.tables = vec!["lagre".into()];
     options.out = root.path().join("other");
     let e = take_memory(both(), &options).await.unwrap_err();
     assert!(e.hints()[0].contains("awkward, large"), "{e} {:?}", e.hints());
     assert!(!options.out.exists());
+}
+
+#[tokio::test]
+async fn tables_of_schemas_are_found_as_everywhere_else() {
+    let root = tempfile::tempdir().unwrap();
+    let in_schema = |schema: &str, name: &str| {
+        let mut found = table(name, vec![column("id", Carrier::Int)], 1);
+        found.name.schema = Some(schema.into());
+        (found, vec![vec![Value::Int(1)]])
+    };
+    let tables =
+        || vec![in_schema("hr", "staff"), in_schema("it", "hosts"), in_schema("it", "staff")];
+    let mut options = options(root.path(), &BOTH[..1]);
+    for (asked, taken) in [
+        (&["hr.staff"][..], &["hr.staff"][..]),
+        (&["Hosts", "it.hosts"], &["it.hosts"]),
+        (&["it.staff", "hosts"], &["it.hosts", "it.staff"]),
+        (&[], &[]),
+    ] {
+        options.tables = asked.iter().map(|name| (*name).to_owned()).collect();
+        let manifest = take_memory(Memory::new(tables()), &options).await.unwrap().manifest;
+        let only: Vec<String> = manifest.only.iter().map(ToString::to_string).collect();
+        assert_eq!(only, taken, "{asked:?}");
+        let whole = manifest.series().only.is_empty();
+        assert_eq!(
+            (whole, manifest.tables.len()),
+            (asked.is_empty(), only.len().max(3 * usize::from(whole)))
+        );
+    }
+    options.tables = vec!["staff".into()];
+    let e = take_memory(Memory::new(tables()), &options).await.unwrap_err();
+    assert!(e.hints()[0].contains("hr.staff, it.hosts, it.staff"), "{e} {:?}", e.hints());
 }
 
 #[tokio::test]

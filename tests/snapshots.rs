@@ -188,3 +188,27 @@ fn what_is_removed_is_what_was_shown() {
     assert_eq!(left.len(), 2);
     assert_eq!(left.iter().filter(|one| shown.contains(one)).count(), 1);
 }
+
+#[test]
+fn a_schedule_has_no_relative_path_and_no_password() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.path("").canonicalize().unwrap().display().to_string();
+    let root = root.trim_end_matches('/');
+    let run = sandbox.run("snapshot --live sqlite:prod.db --out out --schedule 8h").exits(0);
+    for line in run.stdout.lines().filter(|line| line.contains("snapshot --quiet")) {
+        assert!(line.contains(&format!("--live sqlite:{root}/prod.db --out {root}/out")), "{line}");
+    }
+    let settings = "snapshots = \"out\"\n[profile.shop]\n\
+                    live = \"mysql://keeper:${SHOP_PASSWORD}@db1/shop\"\n";
+    std::fs::write(sandbox.path("restorekit.toml"), settings).unwrap();
+    let line = "snapshot --profile shop --schedule 1d";
+    let output = sandbox.command(line.split(' ')).env("SHOP_PASSWORD", "hunter2!").output();
+    let run = Run::of(output.unwrap()).exits(0);
+    let named = format!("snapshot --quiet --config {root}/restorekit.toml --profile shop --out");
+    assert_eq!(run.stdout.matches(&named).count(), 2, "{}", run.stdout);
+    assert!(!run.stdout.contains("hunter2") && !run.stdout.contains("--live"), "{}", run.stdout);
+    // One that the environment names stands in no file.
+    let mut command = sandbox.command("snapshot --out out --schedule 1d".split(' '));
+    command.env("RESTOREKIT_LIVE", "mysql://keeper:hunter2!@db1/shop");
+    Run::of(command.output().unwrap()).exits(5).complains("RESTOREKIT_LIVE");
+}

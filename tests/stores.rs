@@ -207,6 +207,13 @@ fn a_web_server_without_ranges_gives_the_whole_file() {
         store.run(&sandbox, &["inspect", &none], SECRET).exits(2).complains("does not exist");
         let words = ["inspect", &format!("{url}/app.db"), "--max-expanded-bytes", "100"];
         store.run(&sandbox, &words, SECRET).exits(5).complains("100 bytes");
+        // What is elsewhere lies in no folder of this host.
+        std::fs::create_dir_all(sandbox.path(".git")).unwrap();
+        let url = format!("{url}/app.db");
+        let told = store.run(&sandbox, &["doctor", "--live", "live.db", "--backup", &url], SECRET);
+        assert!(told.stdout.contains(&url), "{}", told.stdout);
+        assert!(!told.stdout.contains("work tree"), "{}", told.stdout);
+        assert!(!told.stdout.contains("beside the live database"), "{}", told.stdout);
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use crate::backup::place::{STREAM, is_remote};
 use crate::cli::args::{Format, Opening, Sides};
 use crate::cli::sides::{backup_spec, open_spec, resolve_sides};
 use crate::cli::{Context, block_on, connect, resolve::Resolved};
@@ -252,7 +253,8 @@ async fn look_at_backup(
         }
         age(context, checks, origin.taken_at.as_deref());
         let beside_live = live.and_then(|l| Location::parse(l).ok()?.path());
-        let place = match is_server(location) {
+        // What is in a store, on a server or on a stream lies in no folder of this host.
+        let place = match is_server(location) || is_remote(location) || location == STREAM {
             true => Vec::new(),
             false => place::warnings(Path::new(&origin.location), beside_live),
         };

@@ -15,6 +15,7 @@ use crate::cli::args::Sides;
 use crate::cli::config::Config;
 use crate::cli::secret::redact;
 use crate::error::{Error, Result};
+use crate::registry::Location;
 use crate::report::sides::Provenance;
 use crate::report::text::ago;
 
@@ -174,10 +175,12 @@ fn named<T>(value: T, source: Source) -> Named<T> {
 
 /// A location as it is meant from `folder`: URLs and absolute paths stay.
 pub fn absolute(folder: &Path, location: &str) -> String {
-    if location.contains("://") || location.starts_with("sqlite:") || location == "-" {
-        return location.to_owned();
+    let below = |path: &Path| folder.join(path).to_string_lossy().into_owned();
+    match Location::parse(location).map(Location::path) {
+        Ok(Some(path)) if location.starts_with("sqlite:") => format!("sqlite:{}", below(path)),
+        _ if location.contains("://") || location == "-" => location.to_owned(),
+        _ => below(Path::new(location)),
     }
-    folder.join(location).to_string_lossy().into_owned()
 }
 
 impl Resolved {
@@ -393,6 +396,16 @@ mod tests {
     #[test]
     fn relative_paths_are_the_same_place_as_the_remembered_ones() {
         assert_eq!(absolute(Path::new("/a"), "b.db"), "/a/b.db");
-        assert_eq!(absolute(Path::new("/a"), "sqlite:b.db"), "sqlite:b.db");
+        for (location, place) in [
+            ("sqlite:b.db", "sqlite:/a/b.db"),
+            ("sqlite://b.db", "sqlite:/a/b.db"),
+            ("sqlite:///b.db", "sqlite:/b.db"),
+            ("/b.db", "/b.db"),
+            ("-", "-"),
+            ("s3://b/a.db", "s3://b/a.db"),
+            ("mysql://h/d", "mysql://h/d"),
+        ] {
+            assert_eq!(absolute(Path::new("/a"), location), place);
+        }
     }
 }

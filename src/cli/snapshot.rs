@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::backup::manifest::FileFormat;
 use crate::cli::args::Format;
+use crate::cli::config::Config;
 use crate::cli::failure::worst;
 use crate::cli::resolve::absolute;
 use crate::cli::snapshots::{Keep, prune_taken};
@@ -61,15 +62,12 @@ pub enum Files {
 pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
     let config = context.config()?;
     let settings = config.as_ref().map(|c| &c.settings);
-    let live = args
-        .live
-        .clone()
-        .or_else(|| context.variable("RESTOREKIT_LIVE"))
-        .or_else(|| settings.and_then(|s| s.live.clone()))
-        .ok_or_else(|| {
-            Error::usage("no live database is named")
-                .hint("add --live prod.db, or run restorekit init")
-        })?;
+    let named = args.live.clone().or_else(|| context.variable("RESTOREKIT_LIVE"));
+    let configured = settings.and_then(|s| s.live.clone());
+    let by_config = config.as_ref().filter(|_| named.is_none());
+    let live = named.or(configured).ok_or_else(|| {
+        Error::usage("no live database is named").hint("add --live prod.db, or run restorekit init")
+    })?;
     let out = args
         .out
         .clone()
@@ -79,7 +77,7 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<u8> {
                 .hint("add --out DIR, or write snapshots = \"DIR\" in restorekit.toml")
         })?;
     if let Some(interval) = args.schedule {
-        return print_schedule(context, args, &live, &out, interval);
+        return print_schedule(context, args, by_config, &live, &out, interval);
     }
     let (taken, failed) = block_on(take_all(context, args, &live, &out))?;
     for (_, error) in &failed {
@@ -179,29 +177,41 @@ async fn take_one(context: &Context, location: &str, options: TakeOptions) -> Re
     done
 }
 
+/// Prints the schedule. A password stands in no line of it: where the configuration, which
+/// `by_config` is, takes it from a variable, it is the configuration that is named.
 fn print_schedule(
     context: &Context,
     args: &SnapshotArgs,
+    by_config: Option<&Config>,
     live: &str,
     out: &Path,
     interval: Interval,
 ) -> Result<u8> {
-    if secret::has_password(live) {
-        return Err(Error::refused("a schedule would show the password to every user")
-            .hint("write live = \"..${NAME}..\" in restorekit.toml"));
-    }
+    let secret = secret::has_password(live);
     let program = std::env::current_exe()
         .map_err(|e| Error::failed("the path of this program could not be found").because(e))?;
     let place = |path: &str| absolute(&context.folder, path);
-    let mut command = vec![
-        program.to_string_lossy().into_owned(),
-        "snapshot".to_owned(),
-        "--quiet".to_owned(),
-        "--live".to_owned(),
-        place(live),
-        "--out".to_owned(),
-        place(&out.to_string_lossy()),
-    ];
+    let mut command =
+        vec![program.to_string_lossy().into_owned(), "snapshot".to_owned(), "--quiet".to_owned()];
+    let mut note = String::new();
+    match by_config {
+        Some(config) if secret => {
+            let file = place(&config.path.to_string_lossy());
+            note = format!("# what {file} takes from variables, cron and systemd must be given\n");
+            command.extend(["--config".to_owned(), file]);
+            if let Some(profile) = &config.profile {
+                command.extend(["--profile".to_owned(), profile.clone()]);
+            }
+        }
+        None if secret => {
+            return Err(Error::refused("a schedule would show the password to every user").hint(
+                "write live = \"..${NAME}..\" in restorekit.toml, and leave --live and \
+                 RESTOREKIT_LIVE out",
+            ));
+        }
+        _ => command.extend(["--live".to_owned(), place(live)]),
+    }
+    command.extend(["--out".to_owned(), place(&out.to_string_lossy())]);
     for table in &args.table {
         command.extend(["--table".to_owned(), table.clone()]);
     }
@@ -216,7 +226,7 @@ fn print_schedule(
     let mut to = context.terminal.output(None)?;
     write!(
         to,
-        "# cron: crontab -e\n{}\n\n\
+        "{note}# cron: crontab -e\n{}\n\n\
          # systemd: ~/.config/systemd/user/restorekit-snapshot.service\n{}\n\
          # systemd: ~/.config/systemd/user/restorekit-snapshot.timer\n{}\n\
          # then: systemctl --user enable --now restorekit-snapshot.timer\n",

@@ -5,6 +5,7 @@
 //! that was moved: those of a database that is called like live are taken, when they are of
 //! one database. Of several none is guessed.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 
 use crate::backup::detect::answer::{index, picked};
@@ -47,8 +48,9 @@ pub(super) fn snapshots(
     for snapshots in &mut databases {
         snapshots.sort_by(|a, b| b.taken_at.cmp(&a.taken_at).then_with(|| b.folder.cmp(&a.folder)));
     }
-    databases.sort_by_key(|snapshots| snapshots[0].manifest.series());
-    let snapshots = meant(spec, databases.into_iter().map(wholes).collect())?;
+    let mut databases: Vec<Database> = databases.into_iter().map(wholes).collect();
+    databases.sort_by_key(|snapshots| Reverse(snapshots[0].taken_at));
+    let snapshots = meant(spec, databases)?;
     let (chosen, older) = picked(spec, snapshots, |s| (s.taken_at, &s.folder))?;
     let mut found = one(spec, chosen, why);
     found.warnings.splice(0..0, warnings);
@@ -66,7 +68,8 @@ pub(super) fn one(spec: &BackupSpec, snapshot: Snapshot, why: Vec<String>) -> Fo
 /// True for snapshots of one database.
 fn is_same(a: &Snapshot, b: &Snapshot) -> bool {
     let (a, b) = (a.manifest.series(), b.manifest.series());
-    a == b || same_place((&a.host, &a.location), (&b.host, &b.location))
+    let named = (&a.host, &a.database, &a.location) == (&b.host, &b.database, &b.location);
+    named || same_place((&a.host, &a.location), (&b.host, &b.location))
 }
 
 fn is_lives(spec: &BackupSpec, series: &Series) -> bool {
@@ -124,8 +127,8 @@ fn has_name(snapshot: &Snapshot, same: &dyn Fn(&str) -> bool) -> bool {
     same(&manifest.database) || file.is_some_and(same)
 }
 
-/// The error for several databases of which none is live's: it names them, and of each the
-/// snapshot that would be taken.
+/// The error for several databases of which none is live's: it names them, the one with the
+/// newest snapshot first, and of each the snapshot that would be taken.
 fn several(spec: &BackupSpec, databases: &[Database], called: &str) -> Error {
     let path = spec.path.display();
     let count = databases.len();
@@ -146,8 +149,9 @@ fn several(spec: &BackupSpec, databases: &[Database], called: &str) -> Error {
     for database in databases.iter().take(NAMED) {
         if let Some(at) = index(spec.pick, database.iter().map(|s| s.taken_at)) {
             let Snapshot { folder, manifest, .. } = &database[at];
-            let of = told(&manifest.series());
-            error = error.hint(format!("name one: --backup {} is of {of}", folder.display()));
+            let (of, taken) = (told(&manifest.series()), &manifest.taken_at);
+            let folder = folder.display();
+            error = error.hint(format!("--backup {folder} is of {of}, taken {taken}"));
         }
     }
     error

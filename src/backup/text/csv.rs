@@ -128,6 +128,11 @@ impl<R: Read> CsvRows<R> {
         self.window.bytes()[..self.taken].is_ascii()
     }
 
+    /// The line at which the row begins, from 1.
+    pub fn line(&self) -> u64 {
+        self.window.line(0)
+    }
+
     /// The error for the row at hand.
     pub fn damaged(&self, what: impl AsRef<str>) -> Error {
         self.window.damaged(0, what)

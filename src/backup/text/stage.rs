@@ -119,6 +119,8 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
     }
     let mut sink = Sink::new(into, rows.names().to_vec())?;
     let mut strange = vec![0u64; sink.batch.columns.len()];
+    // Rows apart by tabs without any quote may be of another form, in which a backslash escapes.
+    let (mut escaped, mut any_quoted) = (None, rows.delimiter() != b'\t');
     while rows.advance()? {
         let ascii = rows.is_ascii();
         for (index, cells) in sink.batch.columns.iter_mut().enumerate() {
@@ -127,6 +129,10 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
             let text = &cells.values[begin..];
             if !ascii && std::str::from_utf8(text).is_err() {
                 strange[index] += 1;
+            }
+            any_quoted |= quoted;
+            if !any_quoted && escaped.is_none() && is_escaped(text) {
+                escaped = Some((rows.line(), cells.name.clone()));
             }
             if text.is_empty() {
                 cells.unquoted_empties += u64::from(!quoted);
@@ -137,6 +143,16 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
         sink.batch.present = sink.batch.columns.len();
         sink.end_row()?;
     }
+    if let (Some((line, column)), false) = (escaped, any_quoted) {
+        return Err(Error::refused(format!(
+            "{} line {line}: column {column:?} holds a backslash that may be an escape, as COPY and the \
+             mysql client write tabs, line feeds and NULL (\\N), or be itself: no field is quoted, so it \
+             is not clear which",
+            file.path.display()
+        ))
+        .hint("export as CSV with quotes: COPY .. TO .. (FORMAT csv, HEADER)")
+        .hint("take a dump instead: pg_dump, mysqldump"));
+    }
     let mut staged = sink.finish()?;
     for (column, count) in staged.columns.iter().zip(strange).filter(|(_, count)| *count > 0) {
         staged.notes.push(format!(
@@ -146,6 +162,11 @@ fn stage_csv(file: &TextFile<'_>, delimiter: Option<u8>, into: &Path) -> Result<
         ));
     }
     Ok(staged)
+}
+
+/// True for the NULL of COPY's text form, and for a text with an escape of it.
+fn is_escaped(field: &[u8]) -> bool {
+    field == b"\\N" || field.windows(2).any(|two| matches!(two, [b'\\', b't' | b'n' | b'\\']))
 }
 
 /// The delimiter that a file's name tells.

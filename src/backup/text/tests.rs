@@ -127,3 +127,26 @@ fn wrong_lines_are_named() {
         assert!(error.to_string().contains("line "), "{error}");
     }
 }
+
+#[test]
+fn t5_tabs_with_escapes_and_no_quotes_are_not_guessed() {
+    let into = tempfile::tempdir().unwrap();
+    let staged = |name: &str, text: &str| {
+        let (_folder, path) = written(name, text.as_bytes());
+        staged(&path, TextFormat::Csv { delimiter: None }, Limits::default(), into.path())
+    };
+    for field in ["\\N", "a\\tb", "a\\nb", "a\\\\b"] {
+        let text = format!("id\tname\n1\tx\n2\t{field}\n");
+        for name in ["t.tsv", "t.csv"] {
+            let error = staged(name, &text).unwrap_err();
+            assert_eq!(error.kind(), Kind::Refused, "{field}: {error}");
+            assert!(error.to_string().contains("line 3: column \"name\""), "{field}: {error}");
+        }
+        // What quotes a field writes backslashes as they are.
+        let quoted = staged("t.tsv", &format!("{text}3\t\"x\"\n")).unwrap();
+        assert_eq!(column(&quoted, "name")[1].as_deref(), Some(format!("u{field}").as_str()));
+        let commas = staged("t.csv", &text.replace('\t', ",")).unwrap();
+        assert_eq!(column(&commas, "name")[1].as_deref(), Some(format!("u{field}").as_str()));
+    }
+    assert!(staged("t.tsv", "id\tname\n1\tC:\\Users\n").is_ok());
+}

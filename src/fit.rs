@@ -13,6 +13,7 @@
 //! [`refit::fit`], takes columns of another database or of a snapshot of ours.
 
 pub mod affinity;
+pub mod bytea;
 pub mod carry;
 pub mod cell;
 pub mod decimal;

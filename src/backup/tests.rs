@@ -18,6 +18,7 @@ mod packed;
 mod parquet;
 mod parts;
 mod series;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::fit::affinity::{Numeral, doubtful, numeral, stored};
+use crate::fit::bytea::bytea;
 use crate::fit::carry::{Carried, CarrierBuilder};
 use crate::fit::cell::staged::StagedCells;
 use crate::fit::foreign::is_null_word;
@@ -57,8 +58,11 @@ pub enum Tag {
     Digits = b'd',
     /// A server's dump: a date or a moment, with its offset from UTC where it has a zone.
     Moment = b'm',
-    /// A server's dump: what a column takes whose type the dump does not tell.
+    /// MySQL's dump: what a column takes whose type the dump does not tell, bytes as they are.
     Written = b'w',
+    /// PostgreSQL's dump: what a column takes whose type the dump does not tell, bytes as it prints
+    /// them.
+    Printed = b'p',
     /// MongoDB: an ObjectId as its 24 hexadecimal digits, or a UUID in its usual form; the
     /// bytes of either where live has bytes.
     Id = b'i',
@@ -68,7 +72,7 @@ pub enum Tag {
 
 impl Tag {
     /// All tags.
-    pub const ALL: [Tag; 16] = [
+    pub const ALL: [Tag; 17] = [
         Tag::Bare,
         Tag::Quoted,
         Tag::Str,
@@ -83,6 +87,7 @@ impl Tag {
         Tag::Digits,
         Tag::Moment,
         Tag::Written,
+        Tag::Printed,
         Tag::Id,
         Tag::Unclear,
     ];
@@ -192,7 +197,8 @@ impl Fitter<'_> {
             Tag::OwnBlob => Ok((ValueRef::Blob(payload), None)),
             Tag::Digits => self.digits(payload, scratch),
             Tag::Moment => self.moment(payload, scratch),
-            Tag::Written => self.written(payload, scratch),
+            Tag::Written => self.written(payload, false, scratch),
+            Tag::Printed => self.written(payload, true, scratch),
             Tag::Id => self.id(payload, scratch),
             Tag::Unclear => Err(UNCLEAR.into()),
         }
@@ -323,20 +329,21 @@ impl Fitter<'_> {
         Ok((self.stored(ValueRef::Text(text), scratch)?, None))
     }
 
-    /// What a column takes whose type the dump does not tell.
-    fn written<'a>(&self, text: &'a [u8], scratch: &'a mut Vec<u8>) -> Found<'a> {
+    /// What a column takes whose type the dump does not tell; `printed`: bytes are as PostgreSQL prints
+    /// them.
+    fn written<'a>(&self, text: &'a [u8], printed: bool, scratch: &'a mut Vec<u8>) -> Found<'a> {
         let column = self.column;
         match column.carrier {
             Carrier::Text if column.time_form.is_some() => self.moment(text, scratch),
             Carrier::Text => Ok((self.stored(ValueRef::Text(text), scratch)?, None)),
-            Carrier::Blob => match text {
-                [b'\\', b'x', digits @ ..] => {
-                    push_unhex(digits, scratch).ok_or("digits that are not hexadecimal")?;
-                    Ok((ValueRef::Blob(scratch), None))
-                }
-                _ if column.declared.is_empty() => Ok((ValueRef::Text(text), None)),
-                _ => Ok((ValueRef::Blob(text), None)),
-            },
+            Carrier::Blob
+                if printed && (text.starts_with(b"\\x") || !column.declared.is_empty()) =>
+            {
+                bytea(text, scratch)?;
+                Ok((ValueRef::Blob(scratch), None))
+            }
+            Carrier::Blob if column.declared.is_empty() => Ok((ValueRef::Text(text), None)),
+            Carrier::Blob => Ok((ValueRef::Blob(text), None)),
             _ if matches!(text, b"t" | b"true") => number::boolean(true, column),
             _ if matches!(text, b"f" | b"false") => number::boolean(false, column),
             _ => match numeral(text) {
@@ -423,11 +430,11 @@ impl Fitter<'_> {
             }
             Tag::Id => fitter.value(Given::Text(payload), Door::Database, scratch),
             Tag::Unclear => Err(UNCLEAR.into()),
-            Tag::Written => match (self.column.carrier, payload) {
+            Tag::Written | Tag::Printed => match (self.column.carrier, payload) {
                 (Carrier::Bool, b"t" | b"true") => file(Given::Bool(true), scratch),
                 (Carrier::Bool, b"f" | b"false") => file(Given::Bool(false), scratch),
-                (Carrier::Blob, [b'\\', b'x', digits @ ..]) => {
-                    push_unhex(digits, scratch).ok_or("digits that are not hexadecimal")?;
+                (Carrier::Blob, text) if tag == Tag::Printed => {
+                    bytea(text, scratch)?;
                     Ok((ValueRef::Blob(scratch), None))
                 }
                 (Carrier::Blob, bytes) => {

@@ -13,11 +13,12 @@ use std::io::Read;
 use memchr::{memchr, memchr_iter, memmem, memrchr};
 
 use crate::backup::dump::kind::{Kind, Reading};
-use crate::backup::dump::literal::{bytes, mysql_escape, postgres_escape};
+use crate::backup::dump::literal::{mysql_escape, postgres_escape};
 use crate::backup::dump::tables::{Name, Places, Session, Tables};
 use crate::backup::text::stage::cells::Batch;
 use crate::backup::text::window::{Stop, Window};
 use crate::error::{Error, Result};
+use crate::fit::bytea::bytea;
 use crate::fit::cell::Tag;
 
 /// Reads the lines of a COPY, its end mark included. `carriage`: they end in CR LF.
@@ -207,34 +208,6 @@ fn unescape(field: &[u8], first: usize, out: &mut Vec<u8>, escape: Escape) -> Re
         match memchr(b'\\', rest) {
             Some(next) => at = next,
             None => break,
-        }
-    }
-    out.extend_from_slice(rest);
-    Ok(())
-}
-
-/// Appends what a bytea's text stands for: `\x` and hexadecimal digits, or the escape
-/// format of `bytea_output = escape` (PostgreSQL "Binary Data Types", section 8.4).
-pub(super) fn bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
-    if let [b'\\', b'x', digits @ ..] = text {
-        if digits.len() % 2 != 0 {
-            return Err("an odd number of hexadecimal digits".into());
-        }
-        return bytes(digits, out);
-    }
-    let mut rest = text;
-    while let Some(at) = memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        match &rest[at + 1..] {
-            [b'\\', after @ ..] => {
-                out.push(b'\\');
-                rest = after;
-            }
-            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
-                out.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = after;
-            }
-            _ => return Err("bytes with an escape that is none".into()),
         }
     }
     out.extend_from_slice(rest);

@@ -5,11 +5,11 @@
 //! value, `\x6162` bytes or `2024-03-14 02:00:00` a moment.
 
 use crate::backup::dump::charset::Charset;
-use crate::backup::dump::copy::bytea;
 use crate::backup::dump::duckdb::value::blob;
 use crate::backup::dump::lex::Dialect;
 use crate::backup::dump::literal::call;
 use crate::backup::dump::literal::{Literal, Shape, bytes, unescape};
+use crate::fit::bytea::bytea;
 use crate::fit::cell::Tag;
 use crate::model::table::{Affinity, Carrier, Column};
 
@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Exact,
     /// The type is not told.
     Unknown,
+    /// The type is not told, and bytes are as PostgreSQL prints them.
+    Printed,
     /// Text, and all types whose values are written as text.
     Text,
     /// PostgreSQL's boolean.
@@ -47,7 +49,8 @@ impl Kind {
             return Kind::Exact;
         }
         if declared.is_empty() {
-            return Kind::Unknown;
+            let postgres = matches!(dialect, Dialect::Postgres { .. });
+            return if postgres { Kind::Printed } else { Kind::Unknown };
         }
         let lower = declared.to_ascii_lowercase();
         if lower.ends_with(']') {
@@ -103,7 +106,7 @@ impl Kind {
             Kind::Truth => (Carrier::Int, Affinity::Integer),
             Kind::Number | Kind::Bits => (Carrier::Number, Affinity::Numeric),
             Kind::Bytes | Kind::Bytea | Kind::Escaped => (Carrier::Blob, Affinity::Blob),
-            Kind::Unknown | Kind::Text | Kind::Moment | Kind::Instant => {
+            Kind::Unknown | Kind::Printed | Kind::Text | Kind::Moment | Kind::Instant => {
                 (Carrier::Text, Affinity::Text)
             }
         };
@@ -168,9 +171,12 @@ impl Reading {
                     }
                     Kind::Bits => self.bits(begin, out)?,
                     Kind::Number | Kind::Truth => return Err("bytes".into()),
-                    Kind::Exact | Kind::Bytes | Kind::Bytea | Kind::Escaped | Kind::Unknown => {
-                        Tag::OwnBlob
-                    }
+                    Kind::Exact
+                    | Kind::Bytes
+                    | Kind::Bytea
+                    | Kind::Escaped
+                    | Kind::Unknown
+                    | Kind::Printed => Tag::OwnBlob,
                 }
             }
             Shape::Text { marked, binary } => {
@@ -188,9 +194,13 @@ impl Reading {
     pub(super) fn text(&self, begin: usize, out: &mut Vec<u8>) -> Result<Tag, String> {
         Ok(match self.kind {
             Kind::Exact => Tag::OwnText,
-            Kind::Text | Kind::Unknown => {
+            Kind::Text | Kind::Unknown | Kind::Printed => {
                 self.charset.decode(begin, out)?;
-                if self.kind == Kind::Text { Tag::OwnText } else { Tag::Written }
+                match self.kind {
+                    Kind::Text => Tag::OwnText,
+                    Kind::Printed => Tag::Printed,
+                    _ => Tag::Written,
+                }
             }
             Kind::Number => Tag::Digits,
             Kind::Moment => Tag::Moment,

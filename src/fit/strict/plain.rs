@@ -31,7 +31,9 @@ impl Fitter {
             return truths(cells);
         }
         match (&self.shape, cells.common_tag()?) {
-            (Shape::Text(text), Tag::OwnText | Tag::Written) => of_texts(text, cells),
+            (Shape::Text(text), Tag::OwnText | Tag::Written | Tag::Printed) => {
+                of_texts(text, cells)
+            }
             (Shape::Blob(blobs), Tag::OwnBlob) if !blobs.filled => {
                 let short = cells.bytes().offsets().lengths().all(|length| length <= blobs.most);
                 short.then(|| Arc::new(cells.bytes().clone()) as ArrayRef)

@@ -1,0 +1,68 @@
+//! Scripts as dump tools write them with options of theirs, or one behind the other.
+
+use super::*;
+use crate::backup::dump::{Dump, DumpKind, DumpSpec, Wanted};
+use crate::backup::inspect::inspect;
+use crate::backup::text::Limits;
+use crate::error::Kind;
+
+/// A dump in a folder of its own.
+fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump.sql");
+    fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+fn opened(text: &str, kind: DumpKind, live: Option<&str>, wanted: &Wanted) -> Result<Dump> {
+    let (_folder, path) = written(text);
+    let database = live.map(str::to_owned);
+    Dump::open(DumpSpec { path, kind, limits: Limits::default(), database, cache: None }, wanted)
+}
+
+fn names(dump: &Dump) -> Vec<String> {
+    dump.tables().iter().map(|table| table.name.to_string()).collect()
+}
+
+/// What pg_dumpall writes of two databases: `app` with the table `schema`.users, `sales` with its own.
+fn cluster(schema: &str) -> String {
+    let database = |name: &str, schema: &str, id: u8| {
+        format!(
+            "\\connect {name}\n-- PostgreSQL database dump\nCREATE TABLE {schema}.users (id integer);\n\
+             COPY {schema}.users (id) FROM stdin;\n{id}\n\\.\n-- PostgreSQL database dump complete\n"
+        )
+    };
+    format!(
+        "-- PostgreSQL database cluster dump\n{}{}-- PostgreSQL database cluster dump complete\n",
+        database("app", schema, 1),
+        database("sales", "public", 2)
+    )
+}
+
+#[tokio::test]
+async fn t15_bytes_whose_type_is_not_told_are_read_in_both_of_postgres_forms() {
+    let text = "-- PostgreSQL database dump\n\
+                COPY public.f (id, b) FROM stdin;\n1\t\\\\000\\\\377A\n2\t\\\\x00ff41\n3\t\\\\\\\\\n\\.\n\
+                INSERT INTO public.f (id, b) VALUES (4, '\\000\\377A');\n\
+                INSERT INTO public.f (id, b) VALUES (5, '\\x00ff41');\n\
+                -- PostgreSQL database dump complete\n";
+    let (_folder, path) = written(text);
+    let source = open(&path).await;
+    let of_postgres = Column {
+        declared: "bytea".into(),
+        affinity: Affinity::Postgres,
+        ..Column::new("b", Carrier::Blob)
+    };
+    for live in [column("b", Carrier::Blob), of_postgres] {
+        let rows = scan(&*source, "f", &[live.clone()], &[], KeyRange::default()).await.unwrap();
+        let blob = |bytes: &[u8]| [Value::Blob(bytes.to_vec())];
+        let same = || blob(b"\0\xffA");
+        assert_eq!(rows, [same(), same(), blob(b"\\"), same(), same()], "{live:?}");
+    }
+    // MySQL writes bytes as they are.
+    let text = "-- MySQL dump 10.13\nINSERT INTO `f` (`b`) VALUES ('\\\\x41'),('\\\\101');\n-- Dump completed\n";
+    let (_folder, path) = written(text);
+    let blob = [column("b", Carrier::Blob)];
+    let rows = scan(&*open(&path).await, "f", &blob, &[], KeyRange::default()).await.unwrap();
+    assert_eq!(rows, [[Value::Blob(b"\\x41".to_vec())], [Value::Blob(b"\\101".to_vec())]]);
+}

@@ -24,6 +24,7 @@ mod load;
 mod mydumper;
 mod mysql;
 mod mysqlshell;
+mod name;
 mod outfile;
 mod postgres;
 mod script;
@@ -40,7 +41,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, FixedOffset, Local, NaiveDateTime, TimeZone};
 
 use crate::backup::dump::cache::{Cache, Key};
-use crate::backup::dump::tables::{Found, Tables};
+use crate::backup::dump::tables::{Found, Name, Tables};
 use crate::backup::file::unreadable;
 use crate::backup::text::decompress::TextReader;
 use crate::backup::text::{Limits, Staged};
@@ -83,6 +84,8 @@ pub struct DumpTable {
     /// Its name as a side has it: without the server's default schema, and without the
     /// database that is mounted.
     pub name: TableName,
+    /// Its name without any qualifier.
+    own: String,
     /// The columns whose values are in the dump.
     pub columns: Vec<Column>,
     /// The number of its rows, where it is known.
@@ -122,13 +125,14 @@ impl Dump {
         }
         let mut tables = Vec::new();
         let mut staged = BTreeMap::new();
-        for found in pass.found {
-            let name = found.name.table_name(database.as_deref());
+        let names = spec.names(&pass.found, database.as_deref())?;
+        for (name, found) in names.into_iter().zip(pass.found) {
             if let Some(rows) = found.staged {
                 staged.insert(name.clone(), rows);
             }
             tables.push(DumpTable {
                 name,
+                own: found.name.table,
                 columns: found.columns,
                 rows: (!indexed).then_some(found.rows),
                 has_data: found.has_data,
@@ -166,8 +170,13 @@ impl Dump {
     /// The rows of a table, staged; those that were wanted at first without another pass.
     /// Blocks.
     pub(crate) fn staged(&self, name: &TableName) -> Result<Staged> {
-        let table = self.tables.iter().find(|table| table.name == *name);
-        if table.is_some_and(|table| !table.has_data) {
+        let Some(table) = self.tables.iter().find(|table| table.name == *name) else {
+            return Err(Error::failed(format!(
+                "the dump {} has no table {name}",
+                self.spec.path.display()
+            )));
+        };
+        if !table.has_data {
             return Err(Error::failed(format!(
                 "the dump {} holds the definition of {name} and no rows of it: it was made \
                  without its data",
@@ -180,13 +189,14 @@ impl Dump {
         if let Some(rows) = staged.remove(name) {
             return Ok(rows);
         }
-        let pass = self.spec.pass(&Wanted::Named(vec![name.name.clone()]))?;
+        let pass = self.spec.pass(&Wanted::Named(vec![table.own.clone()]))?;
         let database = mounted(&pass.found, self.spec.database.as_deref());
-        for found in pass.found {
+        let names = self.spec.names(&pass.found, database.as_deref())?;
+        for (name, found) in names.into_iter().zip(pass.found) {
             if let Some(mut rows) = found.staged {
                 let new = pass.notes.iter().filter(|note| !self.notes.contains(note));
                 rows.notes.extend(new.cloned());
-                staged.entry(found.name.table_name(database.as_deref())).or_insert(rows);
+                staged.entry(name).or_insert(rows);
             }
         }
         staged.remove(name).ok_or_else(|| {
@@ -196,6 +206,27 @@ impl Dump {
 }
 
 impl DumpSpec {
+    /// The names of the tables on their side, in their order; no two are one.
+    fn names(&self, found: &[Found], mounted: Option<&str>) -> Result<Vec<TableName>> {
+        let schema = (self.kind == DumpKind::Postgres).then_some("public");
+        let mut seen: BTreeMap<String, &Name> = BTreeMap::new();
+        let mut names = Vec::new();
+        for Found { name: own, .. } in found {
+            let name = own.table_name(mounted, schema);
+            if let Some(other) = seen.insert(name.to_string(), own) {
+                return Err(Error::refused(format!(
+                    "{} has two tables that are both called {name}: {} and {}",
+                    self.path.display(),
+                    other.words(),
+                    own.words()
+                ))
+                .hint("take a dump of one of the databases alone"));
+            }
+            names.push(name);
+        }
+        Ok(names)
+    }
+
     /// What the dump holds, with the rows of the wanted tables: as it was kept, else from the dump.
     fn pass(&self, wanted: &Wanted) -> Result<Pass> {
         let looks = *wanted == Wanted::None && self.kind.is_indexed();

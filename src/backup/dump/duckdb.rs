@@ -95,8 +95,9 @@ pub fn find(path: &Path, limits: Limits) -> Result<Option<Export>> {
     if tables.iter().any(|table| table.copy.format != format) {
         return Err(folder.strange("has tables in several formats, which no export has"));
     }
-    let tables =
-        tables.into_iter().map(|table| (table.name.table_name(None), path.join(&table.copy.file)));
+    let tables = tables
+        .into_iter()
+        .map(|table| (table.name.table_name(None, None), path.join(&table.copy.file)));
     Ok(Some(Export { format, tables: tables.collect() }))
 }
 
@@ -131,7 +132,7 @@ fn understood(folder: &Folder<'_>, name: &Name, declared: &Declared) -> Result<(
             .strange(&format!(
                 "has the column {} of {} with the type {}, whose values as text are not known",
                 String::from_utf8_lossy(&column.name),
-                name.table_name(None),
+                name.table_name(None, None),
                 column.declared
             ))
             .hint("export again as Parquet: EXPORT DATABASE '..' (FORMAT parquet)")),
@@ -144,7 +145,7 @@ fn tables(folder: &Folder<'_>) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for copy in copies(folder)? {
         let name = name(&copy.path);
-        let shown = name.table_name(None);
+        let shown = name.table_name(None, None);
         let Some(at) = declared.iter().position(|(known, _)| *known == name) else {
             return Err(folder.damaged(&format!(
                 "has rows of {shown} in {LOAD}, and no definition \
@@ -167,7 +168,7 @@ fn tables(folder: &Folder<'_>) -> Result<Vec<Table>> {
     if let Some((lost, _)) = declared.first() {
         return Err(folder.damaged(&format!(
             "has no rows of {} in {LOAD}: it is incomplete",
-            lost.table_name(None)
+            lost.table_name(None, None)
         )));
     }
     Ok(tables)
@@ -188,7 +189,9 @@ fn declared(folder: &Folder<'_>) -> Result<Vec<(Name, Declared)>> {
         if let Some(table) = create_table(bytes, DIALECT).map_err(|stop| torn(script, stop))? {
             let name = name(&table.path);
             if found.iter().any(|(known, _)| *known == name) {
-                return Err(script.damaged(format!("a second table {}", name.table_name(None))));
+                return Err(
+                    script.damaged(format!("a second table {}", name.table_name(None, None)))
+                );
             }
             found.push((name, table));
             return Ok(bytes.len());

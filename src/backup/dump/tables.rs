@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::backup::dump::charset::Charset;
 use crate::backup::dump::ddl::{Declared, DeclaredColumn};
 use crate::backup::dump::kind::{Kind, Reading, Zone};
@@ -20,7 +18,10 @@ use crate::backup::text::stage::cells::Batch;
 use crate::backup::text::stage::sink::Sink;
 use crate::error::{Error, Result};
 use crate::fit::cell::Tag;
-use crate::model::table::{Column, TableName};
+use crate::model::table::Column;
+
+pub(super) use crate::backup::dump::name::Name;
+pub use crate::backup::dump::name::Wanted;
 
 /// How many tables may have a file open at once. Partitions of as many tables may come mixed.
 const MOST_OPEN: usize = 64;
@@ -30,41 +31,6 @@ const BLOCK: usize = 64 << 10;
 
 /// Rows that take fewer bytes are not worth one more thread.
 const FEW: usize = 8 << 10;
-
-/// A table's name in a dump. Names are ordered by their parts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(super) struct Name {
-    /// The database, where the dump names it.
-    pub(super) database: Option<String>,
-    /// The schema, other than the server's default one.
-    pub(super) schema: Option<String>,
-    /// The table.
-    pub(super) table: String,
-}
-
-/// Which tables are wanted.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Wanted {
-    /// None: the dump is only looked through.
-    None,
-    /// All.
-    All,
-    /// Those of these names, in any case, with or without a qualifier.
-    Named(Vec<String>),
-}
-
-impl Wanted {
-    pub(super) fn holds(&self, name: &Name) -> bool {
-        match self {
-            Wanted::None => false,
-            Wanted::All => true,
-            Wanted::Named(names) => names.iter().any(|wanted| {
-                let last = wanted.rsplit('.').next().unwrap_or(wanted);
-                wanted.eq_ignore_ascii_case(&name.table) || last.eq_ignore_ascii_case(&name.table)
-            }),
-        }
-    }
-}
 
 /// What a dump said so far that decides how its cells are read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -581,18 +547,5 @@ impl Places {
         self.counted(found, damaged)?;
         batch.end_row();
         Ok(())
-    }
-}
-
-impl Name {
-    /// The name on its side: `database` is the one that is mounted.
-    pub(super) fn table_name(&self, database: Option<&str>) -> TableName {
-        let foreign = self.database.as_deref().filter(|own| database != Some(*own));
-        let schema = match (foreign, &self.schema) {
-            (None, schema) => schema.clone(),
-            (Some(database), None) => Some(database.to_owned()),
-            (Some(database), Some(schema)) => Some(format!("{database}.{schema}")),
-        };
-        TableName { schema, name: self.table.clone() }
     }
 }

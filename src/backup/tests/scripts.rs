@@ -40,6 +40,66 @@ fn cluster(schema: &str) -> String {
 }
 
 #[tokio::test]
+async fn w1_a_table_of_another_database_is_never_taken_for_one_of_lives() {
+    let of = |text: &str, live| opened(text, DumpKind::Postgres, live, &Wanted::All);
+    let text = cluster("sales");
+    assert_eq!(names(&of(&text, Some("app")).unwrap()), ["sales.public.users", "sales.users"]);
+    let other = of(&text, Some("elsewhere")).unwrap();
+    assert_eq!(names(&other), ["app.sales.users", "sales.public.users"]);
+    let (_folder, path) = written(&text);
+    let app = BackupSpec { database: Some("app".into()), ..spec(&path) };
+    let source = open_backup(&app).await.unwrap();
+    let id = [column("id", Carrier::Int)];
+    let read = |name: TableName| {
+        let scan = Scan {
+            table: name,
+            columns: id.to_vec(),
+            key: Vec::new(),
+            range: KeyRange::default(),
+            filter: None,
+            unfit: Unfit::Refuse,
+        };
+        let rows = source.scan(scan).unwrap();
+        async {
+            rows.try_collect::<Vec<_>>()
+                .await
+                .unwrap()
+                .iter()
+                .flat_map(|b| ints(b, 0))
+                .collect::<Vec<_>>()
+        }
+    };
+    let own = TableName { schema: Some("sales".into()), name: "users".into() };
+    assert_eq!(read(own).await, [1]);
+    assert_eq!(read(TableName::bare("sales.public.users")).await, [2]);
+    // A bare name finds nothing of another database.
+    let tables = source.tables().await.unwrap();
+    let found = crate::mount::find_table(&tables, "users").map(ToString::to_string);
+    assert_eq!(found.as_deref(), Some("sales.users"));
+    // Where a schema is called like the other's whole name, nothing can tell the two.
+    let error = of(&cluster("\"sales.public\""), Some("app")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
+    assert!(
+        error.to_string().contains("users of the schema sales.public of the database app"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("users of the database sales"), "{error}");
+}
+
+#[test]
+fn w1_mysqls_other_databases_are_not_found_by_a_bare_name() {
+    let text = "-- MySQL dump 10.13\nUSE `app`;\nCREATE TABLE `a` (`id` int);\n\
+                -- Dumping data for table `a`\nINSERT INTO `a` VALUES (1);\nUSE `second`;\n\
+                CREATE TABLE `users` (`id` int);\n-- Dumping data for table `users`\n\
+                INSERT INTO `users` VALUES (2);\n-- Dump completed\n";
+    let dump = opened(text, DumpKind::Mysql, Some("app"), &Wanted::All).unwrap();
+    assert_eq!(names(&dump), ["a", "second.users"]);
+    let tables: Vec<TableName> = dump.tables().iter().map(|table| table.name.clone()).collect();
+    assert_eq!(crate::mount::find_table(&tables, "users"), None);
+    assert!(crate::mount::find_table(&tables, "second.users").is_some());
+}
+
+#[tokio::test]
 async fn t15_bytes_whose_type_is_not_told_are_read_in_both_of_postgres_forms() {
     let text = "-- PostgreSQL database dump\n\
                 COPY public.f (id, b) FROM stdin;\n1\t\\\\000\\\\377A\n2\t\\\\x00ff41\n3\t\\\\\\\\\n\\.\n\

@@ -28,6 +28,9 @@ use crate::error::{Error, Result};
 
 const TOOL: &str = "mysqldump";
 
+/// What the first line of a dump begins with; another dump's may follow its last.
+const HEADS: &[&str] = &["MySQL dump ", "MariaDB dump "];
+
 /// Words that begin statements which change no row of a table.
 const HARMLESS: &[&str] = &[
     "CREATE", "DROP", "ALTER", "LOCK", "UNLOCK", "START", "STOP", "BEGIN", "COMMIT", "GRANT",
@@ -147,10 +150,13 @@ impl Mysql {
     fn comment(&mut self, line: &[u8], tables: &mut Tables<'_>) {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_start_matches(['-', '#']).trim();
-        if text.starts_with("Dump completed") {
+        if HEADS.iter().any(|head| text.starts_with(head)) {
+            self.complete = false;
+        } else if text.starts_with("Dump completed") {
             self.complete = true;
             self.completed = text.to_owned();
         } else if let Some(quoted) = text.strip_prefix("Dumping data for table `") {
+            self.complete = false;
             let table = quoted.trim_end_matches('`').replace("``", "`");
             tables.data_of(&name(&[table.into_bytes()], &self.database));
         }
@@ -191,6 +197,7 @@ impl Mysql {
     fn statement(&mut self, bytes: &[u8], tables: &mut Tables<'_>) -> Result<Result<bool>, Stop> {
         let dialect = self.session.dialect;
         if let Some(table) = create_table(bytes, dialect)? {
+            self.complete = false;
             let database = self.database.clone();
             self.declared = Some(name(&table.path, &database));
             tables.declare(table, |path| name(path, &database));

@@ -104,10 +104,17 @@ impl Postgres {
         tables: &mut Tables<'_>,
     ) -> Result<()> {
         let mut script = Script::new(reader, file)?;
+        // pg_dump ends each row, or several, with a line feed and all of them with two more.
+        let mut end = 2;
         loop {
+            let feeds = script.line_feeds()?;
             match script.next(self.session.dialect)? {
-                Next::End => return Ok(()),
-                Next::Insert => self.insert(&mut script, tables)?,
+                Next::End if feeds >= end => return Ok(()),
+                Next::End => return Err(script.unfinished("two empty lines")),
+                Next::Insert => {
+                    self.insert(&mut script, tables)?;
+                    end = 3;
+                }
                 _ => return Err(script.damaged("something else than an INSERT")),
             }
         }

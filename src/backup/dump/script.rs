@@ -154,6 +154,18 @@ impl<R: Read> Script<R> {
         Ok(next)
     }
 
+    /// How many line feeds stand here, which are passed over.
+    pub(super) fn line_feeds(&mut self) -> Result<usize> {
+        let feeds = self.window.find("an empty line", |bytes, whole| {
+            match bytes.iter().take_while(|byte| **byte == b'\n').count() {
+                feeds if feeds == bytes.len() && !whole => Err(Stop::More),
+                feeds => Ok(feeds),
+            }
+        })?;
+        self.window.consume(feeds);
+        Ok(feeds)
+    }
+
     /// The line at hand, its line feed included.
     pub(super) fn line(&mut self) -> Result<&[u8]> {
         let length = self.window.find("a line", |bytes, whole| match memchr(b'\n', bytes) {

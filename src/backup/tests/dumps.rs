@@ -37,6 +37,7 @@ pub(super) const DUMPS: &[(&str, Engine)] = &[
     ("postgres/dump.tar", Engine::Postgres),
     ("postgres/directory", Engine::Postgres),
     ("postgres/directory-plain", Engine::Postgres),
+    ("postgres/inserts-directory", Engine::Postgres),
     ("postgres/directory-lz4", Engine::Postgres),
     ("postgres/directory-zstd", Engine::Postgres),
     ("mysql/extended.sql", Engine::Mysql),

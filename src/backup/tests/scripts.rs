@@ -99,6 +99,41 @@ fn w1_mysqls_other_databases_are_not_found_by_a_bare_name() {
     assert!(crate::mount::find_table(&tables, "second.users").is_some());
 }
 
+#[test]
+fn w8_a_second_dump_in_a_file_needs_an_end_of_its_own() {
+    let table = |name: &str| {
+        format!(
+            "-- MariaDB dump 10.19\n--\n-- Table structure for table `{name}`\n--\n\
+             CREATE TABLE `{name}` (`id` int);\n--\n-- Dumping data for table `{name}`\n--\n\
+             LOCK TABLES `{name}` WRITE;\nINSERT INTO `{name}` VALUES (1);\nUNLOCK TABLES;\n\
+             -- Dump completed on 2024-03-14  2:00:07\n"
+        )
+    };
+    let (first, second) = (table("a"), table("b"));
+    let of = |text: &str| opened(text, DumpKind::Mysql, None, &Wanted::All);
+    let whole = format!("{first}{second}");
+    assert_eq!(names(&of(&whole).unwrap()), ["a", "b"]);
+    for mark in [
+        "--\n-- Table",
+        "CREATE",
+        "--\n-- Dumping",
+        "LOCK",
+        "INSERT",
+        "UNLOCK",
+        "-- Dump completed",
+    ] {
+        let cut = first.len() + second.find(mark).unwrap();
+        let error = of(&whole[..cut]).map(|dump| names(&dump)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Damaged, "before {mark}: {error}");
+    }
+    // Without comments only the statements tell.
+    let bare = |text: &str| {
+        text.lines().filter(|l| !l.starts_with("--")).map(|l| format!("{l}\n")).collect::<String>()
+    };
+    let cut = format!("{first}{}", bare(&second));
+    assert_eq!(of(&cut).map(|_| ()).unwrap_err().kind(), Kind::Damaged);
+}
+
 #[tokio::test]
 async fn t15_bytes_whose_type_is_not_told_are_read_in_both_of_postgres_forms() {
     let text = "-- PostgreSQL database dump\n\
@@ -125,4 +160,36 @@ async fn t15_bytes_whose_type_is_not_told_are_read_in_both_of_postgres_forms() {
     let blob = [column("b", Carrier::Blob)];
     let rows = scan(&*open(&path).await, "f", &blob, &[], KeyRange::default()).await.unwrap();
     assert_eq!(rows, [[Value::Blob(b"\\x41".to_vec())], [Value::Blob(b"\\101".to_vec())]]);
+}
+
+#[tokio::test]
+async fn w8_inserts_of_a_folder_that_end_at_a_statement_are_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("dump");
+    let archive = super::dumps::fixture("postgres/inserts-directory");
+    fs::create_dir(&path).unwrap();
+    for file in fs::read_dir(archive).unwrap() {
+        let file = file.unwrap().path();
+        fs::copy(&file, path.join(file.file_name().unwrap())).unwrap();
+    }
+    let rows = super::dumps::columns();
+    let read = || async {
+        let source = open(&path).await;
+        scan(&*source, "awkward", &rows, &[], KeyRange::default()).await
+    };
+    let whole = read().await.unwrap().len();
+    assert!(whole > 2);
+    let files = fs::read_dir(&path).unwrap().map(|file| file.unwrap().path());
+    let holds = |file: &PathBuf| {
+        memchr::memmem::find(&fs::read(file).unwrap(), b"INSERT INTO public.awkward").is_some()
+            && !file.ends_with("toc.dat")
+    };
+    let file = files.into_iter().find(holds).unwrap();
+    let text = fs::read(&file).unwrap();
+    let ends = memchr::memmem::find_iter(&text, b"\nINSERT").map(|at| at + 1);
+    for cut in ends.chain([0, text.len() - 2]) {
+        fs::write(&file, &text[..cut]).unwrap();
+        let error = read().await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Damaged, "cut at {cut}: {error}");
+    }
 }

@@ -92,6 +92,8 @@ pub struct DumpTable {
     pub rows: Option<u64>,
     /// The dump holds its rows, be it none of them.
     pub has_data: bool,
+    /// What of its rows the dump was made without.
+    pub left_out: Vec<String>,
 }
 
 /// What one pass over a dump gave.
@@ -127,6 +129,10 @@ impl Dump {
         let mut staged = BTreeMap::new();
         let names = spec.names(&pass.found, database.as_deref())?;
         for (name, found) in names.into_iter().zip(pass.found) {
+            if found.has_data {
+                let of = |rows: &String| format!("{name}: {rows} are not in the dump");
+                notes.extend(found.left_out.iter().map(of));
+            }
             if let Some(rows) = found.staged {
                 staged.insert(name.clone(), rows);
             }
@@ -136,6 +142,7 @@ impl Dump {
                 columns: found.columns,
                 rows: (!indexed).then_some(found.rows),
                 has_data: found.has_data,
+                left_out: found.left_out,
             });
         }
         tables.sort_by(|a, b| a.name.cmp(&b.name));

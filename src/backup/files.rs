@@ -272,7 +272,10 @@ impl Source for Files {
         if let Content::Dump(dump) = &found.file.content
             && let Some(table) = dump.tables().iter().find(|t| t.name == found.file.name)
         {
-            return Ok(TableSchema::of_columns(table.name.clone(), table.columns.clone()));
+            return Ok(TableSchema {
+                left_out: table.left_out.clone(),
+                ..TableSchema::of_columns(table.name.clone(), table.columns.clone())
+            });
         }
         self.on_table(table, |table| Ok(table.schema())).await
     }

@@ -150,6 +150,10 @@ pub fn pair_schemas(
         let why = "only in the backup".to_owned();
         not_compared.push(NotCompared { column: column.name.clone(), why });
     }
+    for rows in &backup.left_out {
+        let why = "not in the backup".to_owned();
+        not_compared.push(NotCompared { column: rows.clone(), why });
+    }
     Ok(TablePair { table, schema, key, compare, not_compared })
 }
 

@@ -117,10 +117,10 @@ pub struct ColumnDiff {
     pub common: Vec<(String, String, u64)>,
 }
 
-/// A column that was not compared.
+/// A column, or some rows, that were not compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotCompared {
-    /// The column's name.
+    /// The column's name, or what rows in words.
     pub column: String,
     /// Why: `only in live`, `only in the backup`, `ignored`, ..
     pub why: String,

@@ -412,6 +412,9 @@ pub struct TableSchema {
     /// Why its rows can't be written, where they can't.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unwritable: Option<String>,
+    /// What of its rows a backup was made without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
     /// The definition as the engine prints it, with its indexes; empty for a plain file.
     pub ddl: String,
 }
@@ -431,6 +434,7 @@ impl TableSchema {
             without_rowid: false,
             autoincrement: false,
             unwritable: None,
+            left_out: Vec::new(),
             ddl: String::new(),
         }
     }

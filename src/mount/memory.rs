@@ -68,6 +68,7 @@ pub(crate) fn table(
             without_rowid: false,
             autoincrement: false,
             unwritable: None,
+            left_out: Vec::new(),
             ddl: String::new(),
         },
         rows,

@@ -329,6 +329,7 @@ impl Source for Stack {
                 notes.insert(format!("{table}: {names} left out: {location} lacks it"));
             }
             schema.columns = kept.into_iter().cloned().collect();
+            schema.left_out.extend(theirs.left_out);
         }
         let has = |name: &String| schema.columns.iter().any(|c| c.name == *name);
         let keys = schema.keys.iter().filter(|key| key.columns.iter().all(has)).cloned();

@@ -288,6 +288,7 @@ pub(crate) mod tests {
                     without_rowid: false,
                     autoincrement: false,
                     unwritable: None,
+                    left_out: Vec::new(),
                     ddl: String::new(),
                 },
                 rows: 40_655,

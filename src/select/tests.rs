@@ -39,6 +39,7 @@ fn schema() -> TableSchema {
         without_rowid: false,
         autoincrement: false,
         unwritable: None,
+        left_out: Vec::new(),
         ddl: String::new(),
     }
 }

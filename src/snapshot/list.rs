@@ -269,6 +269,7 @@ pub(crate) mod tests {
                     without_rowid: false,
                     autoincrement: false,
                     unwritable: None,
+                    left_out: Vec::new(),
                     ddl: String::new(),
                 },
                 rows: 7,

@@ -64,6 +64,7 @@ pub(super) fn table(name: &str, columns: Vec<Column>, key: usize) -> TableSchema
         without_rowid: false,
         autoincrement: false,
         unwritable: None,
+        left_out: Vec::new(),
         ddl: format!("create table {name}"),
     }
 }

@@ -126,6 +126,11 @@ impl<'a> Archive<'a> {
                         }
                     };
                     tables.data_of(&table);
+                    // Rows of a partition may come by way of its root.
+                    let own = self.postgres.name(&[entry.tag.clone().into_bytes()]);
+                    if tables.is_partition(&own) {
+                        tables.data_of(&own);
+                    }
                     if !seen.insert(entry.id) {
                         return Err(damaged(
                             &file,

@@ -36,7 +36,7 @@ use crate::model::table::Column;
 use crate::model::value::hex;
 
 /// To be raised with each change of how entries or staged cells are written.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The name of an entry's list.
 const ENTRY: &str = "entry";
@@ -92,6 +92,7 @@ struct EntryTable {
     columns: Vec<Column>,
     rows: u64,
     has_data: bool,
+    left_out: Vec<String>,
     staged: Option<EntryRows>,
 }
 
@@ -251,8 +252,8 @@ impl Cache {
                 }
                 _ => None,
             };
-            let EntryTable { name, columns, rows, has_data, .. } = table;
-            found.push(Found { name, columns, rows, staged, has_data });
+            let EntryTable { name, columns, rows, has_data, left_out, .. } = table;
+            found.push(Found { name, columns, rows, staged, has_data, left_out });
         }
         let taken_at = entry.taken_at.as_deref().map(chrono::DateTime::parse_from_rfc3339);
         let taken_at = taken_at.transpose().map_err(io::Error::other)?;
@@ -299,6 +300,7 @@ impl Cache {
                 columns: table.columns.clone(),
                 rows: table.rows,
                 has_data: table.has_data,
+                left_out: table.left_out.clone(),
                 staged,
             });
         }
@@ -402,7 +404,7 @@ impl Entry {
 
 impl EntryTable {
     fn words(&self) -> String {
-        self.name.table_name(None).to_string()
+        self.name.table_name(None, None).to_string()
     }
 }
 

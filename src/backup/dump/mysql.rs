@@ -31,6 +31,9 @@ const TOOL: &str = "mysqldump";
 /// What the first line of a dump begins with; another dump's may follow its last.
 const HEADS: &[&str] = &["MySQL dump ", "MariaDB dump "];
 
+/// The characters of a condition that are told.
+const MOST_CONDITION: usize = 200;
+
 /// Words that begin statements which change no row of a table.
 const HARMLESS: &[&str] = &[
     "CREATE", "DROP", "ALTER", "LOCK", "UNLOCK", "START", "STOP", "BEGIN", "COMMIT", "GRANT",
@@ -47,6 +50,10 @@ pub(super) struct Mysql {
     /// The table that was declared last.
     declared: Option<Name>,
     complete: bool,
+    /// The table whose rows come next, by a comment.
+    dumping: Option<Name>,
+    /// Rows of the past come among those of today.
+    history: bool,
     /// The `LOAD DATA` statements met, where they are looked for: else they are refused.
     loads: Option<Vec<Load>>,
     /// The last comment about the dump's end.
@@ -62,6 +69,8 @@ impl Default for Mysql {
             database: None,
             declared: None,
             complete: false,
+            dumping: None,
+            history: false,
             loads: None,
             completed: String::new(),
         }
@@ -139,12 +148,31 @@ impl Mysql {
                 Next::Backslash => return Err(script.strange("a command of the client", TOOL)),
                 Next::Insert => {
                     self.complete = false;
+                    self.refuse_history(&script, tables)?;
                     let database = &self.database;
                     script.insert(tables, &self.session, |path| Some(name(path, database)))?;
                 }
                 Next::Statement => self.next_statement(&mut script, tables)?,
             }
         }
+    }
+
+    /// Refuses rows among which are those of the past, unless nobody wants them.
+    fn refuse_history<R: Read>(&self, script: &Script<R>, tables: &mut Tables<'_>) -> Result<()> {
+        if !self.history {
+            return Ok(());
+        }
+        let table = self.dumping.as_ref().map_or("a table", |name| &name.table);
+        if self.dumping.as_ref().is_none_or(|name| tables.wants(name)) {
+            return Err(Error::refused(format!(
+                "{}: {table} stands there with its history (--dump-history): rows of the past can't \
+                 be told from those that were current",
+                script.file
+            ))
+            .hint("dump again without --dump-history, or name the tables that are needed: --table"));
+        }
+        tables.note(format!("{table} stands there with its history: it can't be read"));
+        Ok(())
     }
 
     fn comment(&mut self, line: &[u8], tables: &mut Tables<'_>) {
@@ -158,7 +186,12 @@ impl Mysql {
         } else if let Some(quoted) = text.strip_prefix("Dumping data for table `") {
             self.complete = false;
             let table = quoted.trim_end_matches('`').replace("``", "`");
-            tables.data_of(&name(&[table.into_bytes()], &self.database));
+            let name = name(&[table.into_bytes()], &self.database);
+            tables.data_of(&name);
+            self.dumping = Some(name);
+        } else if let (Some(condition), Some(name)) = (text.strip_prefix("WHERE:"), &self.dumping) {
+            let condition: String = condition.trim().chars().take(MOST_CONDITION).collect();
+            tables.leave_out(name, format!("rows other than WHERE {condition}"));
         }
     }
 
@@ -222,6 +255,10 @@ impl Mysql {
             self.database = path.last().map(|name| String::from_utf8_lossy(name).into_owned());
             return Ok(Ok(true));
         }
+        // The next value of a sequence.
+        if tokens.take("DO")? {
+            return Ok(Ok(tokens.take("SETVAL")?));
+        }
         let Some(first) = tokens.peek()? else { return Ok(Ok(true)) };
         Ok(Ok(HARMLESS.iter().any(|word| first.is(word))))
     }
@@ -275,6 +312,9 @@ impl Mysql {
         match (variable.as_slice(), text) {
             (b"names" | b"set", Some(charset)) => {
                 self.session.charset = client_charset(&charset)?;
+            }
+            (variable, value) if variable.ends_with(b"system_versioning_insert_history") => {
+                self.history = value.is_some_and(|on| on != "0" && !on.eq_ignore_ascii_case("off"));
             }
             (b"time_zone", Some(zone)) => self.session.zone = zone_of(&zone)?,
             (b"sql_mode", Some(modes)) => {

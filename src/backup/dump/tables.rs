@@ -3,7 +3,7 @@
 //! A dump is read once, whatever number of its tables is wanted. Memory stays that of one
 //! table: of the others a file is open at most, its rows written out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -56,6 +56,8 @@ pub(super) struct Found {
     pub(super) staged: Option<Staged>,
     /// The dump holds its rows, be it none of them.
     pub(super) has_data: bool,
+    /// What of its rows the dump was made without.
+    pub(super) left_out: Vec<String>,
 }
 
 /// The tables of a dump that is being read.
@@ -79,7 +81,10 @@ struct Entry {
     /// The table that its rows belong to.
     root: Option<usize>,
     is_view: bool,
+    /// The dump holds its own rows, be it none of them: those of a partition are its own.
     has_data: bool,
+    /// What of its rows the dump was made without.
+    left_out: Vec<String>,
     rows: u64,
     /// The columns of the staged file, in its order.
     staged_columns: Vec<String>,
@@ -186,6 +191,11 @@ impl<'a> Tables<'a> {
         self.entries[child].root = Some(parent);
     }
 
+    /// True when its rows are another table's.
+    pub(super) fn is_partition(&self, name: &Name) -> bool {
+        self.places.get(name).is_some_and(|place| self.entries[*place].root.is_some())
+    }
+
     /// The rows of this table so far.
     pub(super) fn count_of(&self, name: &Name) -> u64 {
         self.places.get(name).map_or(0, |place| self.entries[self.root(*place)].rows)
@@ -200,8 +210,13 @@ impl<'a> Tables<'a> {
     /// The dump holds the rows of this table, be it none.
     pub(super) fn data_of(&mut self, name: &Name) {
         let place = self.place(name);
-        let root = self.root(place);
-        self.entries[root].has_data = true;
+        self.entries[place].has_data = true;
+    }
+
+    /// The dump was made without these rows of this table.
+    pub(super) fn leave_out(&mut self, name: &Name, rows: String) {
+        let place = self.place(name);
+        self.entries[place].left_out.push(rows);
     }
 
     /// Says something to a person, once.
@@ -259,8 +274,8 @@ impl<'a> Tables<'a> {
             ));
         }
         let wanted = self.wanted.holds(&self.entries[root].name);
+        self.entries[own].has_data = true;
         let entry = &mut self.entries[root];
-        entry.has_data = true;
         let kept: Vec<&String> = readings.iter().flatten().map(|(name, _)| name).collect();
         if entry.staged_columns.is_empty() {
             entry.staged_columns = kept.iter().map(|name| (*name).clone()).collect();
@@ -329,8 +344,27 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
+    /// Tells the roots of partitions of which the dump has rows, and of which it has none.
+    fn gather(&mut self) {
+        let parents: BTreeSet<usize> = self.entries.iter().filter_map(|entry| entry.root).collect();
+        for place in 0..self.entries.len() {
+            let root = self.root(place);
+            if root == place {
+                continue;
+            }
+            let own = &mut self.entries[place];
+            let (has_data, mut left_out) = (own.has_data, std::mem::take(&mut own.left_out));
+            if !has_data && !parents.contains(&place) {
+                left_out.push(format!("the rows of partition {}", own.name.table));
+            }
+            self.entries[root].has_data |= has_data;
+            self.entries[root].left_out.append(&mut left_out);
+        }
+    }
+
     /// All tables with what was staged, sorted by name. Partitions are in their roots.
-    pub(super) fn finish(self, dialect: Dialect) -> Result<(Vec<Found>, Vec<String>)> {
+    pub(super) fn finish(mut self, dialect: Dialect) -> Result<(Vec<Found>, Vec<String>)> {
+        self.gather();
         let mut found = Vec::new();
         for mut entry in self.entries {
             if entry.root.is_some() || (entry.is_view && entry.rows == 0) {
@@ -357,6 +391,7 @@ impl<'a> Tables<'a> {
                 columns: columns.collect(),
                 rows: entry.rows,
                 has_data: entry.has_data || entry.rows > 0,
+                left_out: entry.left_out,
                 staged: match std::mem::take(&mut entry.stage) {
                     Stage::Done(staged) => Some(*staged),
                     _ => None,

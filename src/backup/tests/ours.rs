@@ -25,6 +25,7 @@ fn schema(name: &str, columns: Vec<Column>) -> TableSchema {
         without_rowid: false,
         autoincrement: false,
         unwritable: None,
+        left_out: Vec::new(),
         ddl: String::new(),
     }
 }

@@ -99,6 +99,58 @@ fn w1_mysqls_other_databases_are_not_found_by_a_bare_name() {
     assert!(crate::mount::find_table(&tables, "second.users").is_some());
 }
 
+/// A table in two partitions, of which `data` of the second are there.
+fn partitions(data: &str) -> String {
+    format!(
+        "-- PostgreSQL database dump\nCREATE TABLE public.p (id integer) PARTITION BY RANGE (id);\n\
+         CREATE TABLE public.p1 (id integer);\nCREATE TABLE public.p2 (id integer);\n\
+         ALTER TABLE ONLY public.p ATTACH PARTITION public.p1 FOR VALUES FROM (0) TO (10);\n\
+         ALTER TABLE ONLY public.p ATTACH PARTITION public.p2 FOR VALUES FROM (10) TO (20);\n\
+         -- Data for Name: p1; Type: TABLE DATA; Schema: public; Owner: me\n\
+         COPY public.p1 (id) FROM stdin;\n1\n\\.\n{data}-- PostgreSQL database dump complete\n"
+    )
+}
+
+#[tokio::test]
+async fn w8_a_partition_without_its_data_is_told_and_an_empty_one_is_not() {
+    for (data, left_out) in [
+        ("", &["the rows of partition p2"][..]),
+        ("COPY public.p2 (id) FROM stdin;\n\\.\n", &[]),
+        ("-- Data for Name: p2; Type: TABLE DATA; Schema: public; Owner: me\n", &[]),
+    ] {
+        let (_folder, path) = written(&partitions(data));
+        let source = open(&path).await;
+        let schema = source.schema(&TableName::bare("p")).await.unwrap();
+        assert_eq!(schema.left_out, left_out, "{data}");
+        let id = [column("id", Carrier::Int)];
+        let rows = scan(&*source, "p", &id, &[], KeyRange::default()).await.unwrap();
+        assert_eq!(rows, [[Value::Int(1)]], "{data}");
+        let warnings = inspect(&spec(&path)).await.unwrap().warnings;
+        let told = warnings.iter().any(|w| w == "p: the rows of partition p2 are not in the dump");
+        assert_eq!(told, !left_out.is_empty(), "{warnings:?}");
+    }
+}
+
+#[tokio::test]
+async fn w8_the_condition_of_a_mysqldump_is_told() {
+    let text = |condition: &str| {
+        format!(
+            "-- MySQL dump 10.13\nCREATE TABLE `t` (`id` int);\n--\n-- Dumping data for table `t`\n--\n\
+             {condition}\nINSERT INTO `t` VALUES (1);\n-- Dump completed\n"
+        )
+    };
+    for (condition, left_out) in
+        [("-- WHERE:  id<2\n", &["rows other than WHERE id<2"][..]), ("", &[])]
+    {
+        let (_folder, path) = written(&text(condition));
+        let schema = open(&path).await.schema(&TableName::bare("t")).await.unwrap();
+        assert_eq!(schema.left_out, left_out);
+        let warnings = inspect(&spec(&path)).await.unwrap().warnings;
+        let told = warnings.iter().any(|w| w.starts_with("t: rows other than WHERE id<2"));
+        assert_eq!(told, !left_out.is_empty(), "{warnings:?}");
+    }
+}
+
 #[test]
 fn w8_a_second_dump_in_a_file_needs_an_end_of_its_own() {
     let table = |name: &str| {
@@ -160,6 +212,29 @@ async fn t15_bytes_whose_type_is_not_told_are_read_in_both_of_postgres_forms() {
     let blob = [column("b", Carrier::Blob)];
     let rows = scan(&*open(&path).await, "f", &blob, &[], KeyRange::default()).await.unwrap();
     assert_eq!(rows, [[Value::Blob(b"\\x41".to_vec())], [Value::Blob(b"\\101".to_vec())]]);
+}
+
+#[test]
+fn k7_rows_of_the_past_are_not_taken_for_current_ones() {
+    let text = "-- MariaDB dump 10.19\nCREATE TABLE `v` (`id` int) WITH SYSTEM VERSIONING;\n\
+                -- Dumping data for table `v`\n\
+                /*M!101100 SET @old_system_versioning_insert_history=@@session.system_versioning_insert_history, @@session.system_versioning_insert_history=1 */;\n\
+                INSERT INTO `v` (`id`, row_start, row_end) VALUES (1,'2026-11-29 12:52:07.869572','2026-11-29 12:52:07.874733');\n\
+                /*M!101100 SET system_versioning_insert_history=@old_system_versioning_insert_history */;\n\
+                CREATE SEQUENCE `s` start with 1;\nDO SETVAL(`s`, 1, 0);\n\
+                CREATE TABLE `t` (`id` int);\n-- Dumping data for table `t`\nINSERT INTO `t` VALUES (7);\n\
+                -- Dump completed\n";
+    let of = |wanted: &Wanted| opened(text, DumpKind::Mysql, None, wanted);
+    let error = of(&Wanted::All).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused);
+    assert!(error.to_string().contains("v stands there with its history"), "{error}");
+    let dump = of(&Wanted::Named(vec!["t".into()])).unwrap();
+    let t = dump.tables().iter().find(|table| table.name.name == "t").unwrap();
+    assert_eq!(t.rows, Some(1));
+    let doing = text.replace("DO SETVAL(`s`, 1, 0)", "DO remove_rows()");
+    let error =
+        opened(&doing, DumpKind::Mysql, None, &Wanted::Named(vec!["t".into()])).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{error}");
 }
 
 #[tokio::test]

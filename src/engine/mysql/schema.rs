@@ -33,6 +33,7 @@ pub(crate) async fn describe(session: &mut Session, table: &Table) -> Result<Tab
         without_rowid: false,
         autoincrement: table.columns.iter().any(|c| c.counter),
         unwritable: (table.base && !is_transactional(&table.engine)).then_some(refused),
+        left_out: Vec::new(),
         ddl: definition(session, &table.name).await?,
     })
 }

@@ -35,6 +35,7 @@ pub(crate) async fn describe(session: &mut Session, table: &Table) -> Result<Tab
         without_rowid: false,
         autoincrement: table.columns.iter().any(|c| column(c).automatic.is_some()),
         unwritable: unwritable(table),
+        left_out: Vec::new(),
     })
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn read(
         without_rowid: table.without_rowid,
         autoincrement,
         unwritable: None,
+        left_out: Vec::new(),
         ddl,
     }))
 }

@@ -85,6 +85,7 @@ fn header(op: Op) -> PlanHeader {
                 without_rowid: false,
                 autoincrement: false,
                 unwritable: None,
+                left_out: Vec::new(),
                 ddl: String::new(),
             },
             rows: 6,

@@ -195,6 +195,7 @@ mod tests {
                 without_rowid: false,
                 autoincrement: false,
                 unwritable: None,
+                left_out: Vec::new(),
                 ddl: String::new(),
             },
             rows: 0,

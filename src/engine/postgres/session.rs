@@ -29,6 +29,11 @@ const PINS: &str = "set local datestyle = 'ISO, MDY'; set local intervalstyle = 
     set local standard_conforming_strings = on; set local row_security = off; \
     set local quote_all_identifiers = off; set local client_min_messages = 'warning'; set local statement_timeout = 0";
 
+/// A commit is on the server's disk before it is answered, whatever the database or the role says:
+/// what is told as written outlives a crash of the server. Who waits for standbys still does.
+const DURABLE: &str = "select pg_catalog.set_config('synchronous_commit', 'on', true) \
+    where pg_catalog.current_setting('synchronous_commit') operator(pg_catalog.=) 'off'";
+
 /// What a server said of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
@@ -178,7 +183,7 @@ impl Session {
         let sql = format!(
             "begin isolation level read committed read write; set constraints all immediate; \
              set local lock_timeout = '2s'; set local idle_in_transaction_session_timeout = '60s'; \
-             {PINS}"
+             {PINS}; {DURABLE}"
         );
         Ok(self.run(&sql).await?)
     }

@@ -359,3 +359,22 @@ async fn t12_a_moment_without_a_zone_is_set_from_none_with_one() {
         assert!(hints.contains("b.") && hints.contains("backup.t b join live.t l"), "{hints}");
     }
 }
+
+#[tokio::test]
+async fn x1_a_commit_is_durable_whatever_the_database_says() {
+    for (own, there) in [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")] {
+        let lab = Lab::new(
+            "create table t(id int primary key); insert into t values (1);",
+            "delete from t; create table seen(setting text);
+             create function f() returns trigger language plpgsql as
+                $$begin insert into seen select current_setting('synchronous_commit'); return new; end$$;
+             create trigger tr after insert on t for each row execute function f();",
+        );
+        let name = &lab.live.name;
+        let set = format!("alter database {name} set synchronous_commit = {own}");
+        lab.live.server.sql(&set);
+        let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+        assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [1, 1, 0, 0]);
+        assert_eq!(lab.live.sql("select setting from seen"), format!("{there}\n"));
+    }
+}

@@ -10,6 +10,22 @@ use crate::engine::wire::words;
 use crate::error::Error;
 use crate::model::table::{Collation, TableName};
 
+/// The beginning of a query: `parts(oid, kind)`, the table `$1` and the partitions below it.
+macro_rules! parts {
+    () => {
+        "with recursive parts(oid, kind) as ( \
+           select c.oid, c.relkind from pg_catalog.pg_class c \
+           where c.oid operator(pg_catalog.=) $1::pg_catalog.oid \
+           union all \
+           select c.oid, c.relkind from parts p \
+           join pg_catalog.pg_inherits i on i.inhparent operator(pg_catalog.=) p.oid \
+           join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) i.inhrelid \
+           where p.kind operator(pg_catalog.=) 'p') "
+    };
+}
+
+pub(crate) use parts;
+
 /// A table or another relation with columns.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {

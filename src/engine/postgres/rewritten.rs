@@ -5,23 +5,21 @@
 //! a snapshot that was taken before (PostgreSQL documentation, 13.6 "Caveats"). What is rewritten
 //! has another file from then on, so once after the rows were read is often enough to ask.
 
-use crate::engine::postgres::catalogue::Table;
+use crate::engine::postgres::catalogue::{Table, parts};
 use crate::engine::postgres::pool::Pool;
 use crate::error::{Error, Result};
 
 /// `true` when the file of the table or of a partition, as the snapshot knows it, is not the one
 /// that the server reads now. The functions look at the catalogue as it is now, the query at
 /// that of the snapshot.
-const REWRITTEN: &str = "with recursive parts(oid, kind) as ( \
-      select c.oid, c.relkind from pg_catalog.pg_class c where c.oid = $1::oid \
-      union all \
-      select c.oid, c.relkind from parts p join pg_catalog.pg_inherits i on i.inhparent = p.oid \
-      join pg_catalog.pg_class c on c.oid = i.inhrelid where p.kind = 'p') \
-    select (exists (select from parts p join pg_catalog.pg_class c on c.oid = p.oid \
+const REWRITTEN: &str = concat!(
+    parts!(),
+    "select (exists (select from parts p join pg_catalog.pg_class c on c.oid = p.oid \
         where c.relfilenode <> 0 \
         and pg_catalog.pg_relation_filenode(p.oid) is distinct from c.relfilenode) \
       or exists (select from parts p where pg_catalog.pg_partition_root(p.oid) \
-        is distinct from pg_catalog.pg_partition_root($1::oid)))::text";
+        is distinct from pg_catalog.pg_partition_root($1::oid)))::text"
+);
 
 /// Proves that what was read of a table is what the snapshot holds of it.
 ///

@@ -1,6 +1,6 @@
 //! Who refers to a table: what goes or changes there would take or change with it.
 
-use crate::engine::postgres::catalogue::Table;
+use crate::engine::postgres::catalogue::{Table, parts};
 use crate::engine::postgres::session::{Session, Stop};
 use crate::engine::wire::words;
 
@@ -26,12 +26,15 @@ pub(super) struct Pair {
     pub(super) equals: String,
 }
 
-/// The references to a table, its own too, from any schema.
+/// The references to a table or a partition of it, its own too, from any schema. Those that the
+/// server keeps besides, one for each partition, are left out.
 pub(super) async fn children(session: &mut Session, parent: &Table) -> Result<Vec<Child>, Stop> {
     // For each batch: planning it takes longer than carrying it out.
     let rows = session
         .strings_again(
-            "select f.oid::pg_catalog.text, \
+            concat!(
+                parts!(),
+                "select f.oid::pg_catalog.text, \
              pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
              c.relname::pg_catalog.text, a.attname::pg_catalog.text, pa.attname::pg_catalog.text, \
              pg_catalog.quote_ident(o.nspname) || '.' || e.oprname \
@@ -48,11 +51,12 @@ pub(super) async fn children(session: &mut Session, parent: &Table) -> Result<Ve
              join pg_catalog.pg_operator e on e.oid operator(pg_catalog.=) k.equals \
              join pg_catalog.pg_namespace o on o.oid operator(pg_catalog.=) e.oprnamespace \
              where f.contype operator(pg_catalog.=) 'f' \
-             and f.confrelid operator(pg_catalog.=) $1::pg_catalog.oid \
+             and f.confrelid operator(pg_catalog.=) any (select oid from parts) \
              and not exists (select from pg_catalog.pg_constraint p \
                where p.oid operator(pg_catalog.=) f.conparentid \
-               and p.confrelid operator(pg_catalog.=) f.confrelid) \
-             order by f.oid, k.place",
+               and p.confrelid operator(pg_catalog.=) any (select oid from parts)) \
+             order by f.oid, k.place"
+            ),
             &[&parent.oid],
         )
         .await?;

@@ -3,6 +3,7 @@
 mod clients;
 mod lab;
 mod matrix;
+mod partitions;
 mod rows;
 mod schema;
 

@@ -1,0 +1,30 @@
+//! Partitioned tables: what hangs on the partitions themselves.
+
+use super::lab::{Lab, counts};
+use crate::model::conflict::Reason;
+
+const PARTITIONED: &str = "create table p(id int primary key, v int) partition by range (id);
+     create table p1 partition of p for values from (0) to (100);
+     create table p2 partition of p for values from (100) to (200) partition by range (id);
+     create table p2a partition of p2 for values from (100) to (150);";
+
+#[tokio::test]
+async fn c1_undo_of_an_insert_cascades_to_nobody_who_refers_to_a_partition() {
+    let lab = Lab::new(
+        &format!("{PARTITIONED} insert into p values (1, 1), (2, 2), (101, 1), (102, 2), (103, 3);"),
+        "delete from p where id <> 103;",
+    );
+    let plan = lab.restore("aaaaaa", &["p"]).await.unwrap();
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [4, 4, 0, 0]);
+    lab.live.sql(
+        "create table c1(p int references p1(id) on delete cascade); insert into c1 values (2);
+         create table c2(p int references p2a(id) on delete cascade); insert into c2 values (102);
+         create table c3(p int references p(id) on delete cascade) partition by list (p);
+         create table c3d partition of c3 default; insert into c3 values (2);",
+    );
+    let undone = lab.undo(&plan, "bbbbbb").await;
+    assert_eq!(counts(&undone), [4, 2, 0, 2], "{undone:?}");
+    assert!(undone.conflicts.iter().all(|c| c.reason == Reason::ForeignKey), "{undone:?}");
+    assert_eq!(lab.live.sql("select id from p order by id"), "2\n102\n103\n");
+    assert_eq!(lab.live.sql("select p from c1 union all select p from c2"), "2\n102\n");
+}

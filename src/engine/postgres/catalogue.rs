@@ -43,6 +43,8 @@ pub(crate) struct Table {
     pub(crate) secured: bool,
     /// Rules rewrite what is written to it.
     pub(crate) ruled: bool,
+    /// A partition of it is a foreign table.
+    pub(crate) foreign: bool,
     /// Its columns in declared order.
     pub(crate) columns: Vec<TableColumn>,
     /// Its unique indexes, the primary key's first.
@@ -184,7 +186,13 @@ impl Table {
                  when c.reltuples >= 0 then c.reltuples end::int8::text, \
                  pg_catalog.row_security_active(c.oid)::text, \
                  exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid \
-                   and r.ev_type <> '1')::text \
+                   and r.ev_type <> '1')::text, \
+                 (c.relkind = 'p' and exists (with recursive part(oid) as ( \
+                    select inhrelid from pg_catalog.pg_inherits where inhparent = c.oid \
+                    union all select i.inhrelid from part \
+                    join pg_catalog.pg_inherits i on i.inhparent = part.oid) \
+                  select from part join pg_catalog.pg_class leaf on leaf.oid = part.oid \
+                  where leaf.relkind = 'f'))::text \
                  from pg_catalog.pg_class c \
                  join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
                  where c.relkind in ('r', 'p', 'v', 'm', 'f') \
@@ -201,7 +209,7 @@ impl Table {
         }
         let Some(row) = rows.into_iter().next() else { return Ok(None) };
         let rows = row.get(4).and_then(|cell| cell.as_ref()?.parse().ok());
-        let [oid, schema, bare, kind, _, secured, ruled] = words(row);
+        let [oid, schema, bare, kind, _, secured, ruled, foreign] = words(row);
         let name = shown(&schema, &bare);
         let columns = columns(session, server, &oid).await?;
         let uniques = uniques(session, &oid).await?;
@@ -210,6 +218,7 @@ impl Table {
             kind: kind.chars().next().unwrap_or('r'),
             secured: secured == "true",
             ruled: ruled == "true",
+            foreign: foreign == "true",
             oid,
             name,
             rows,

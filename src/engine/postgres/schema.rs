@@ -43,9 +43,10 @@ fn unwritable(table: &Table) -> Option<String> {
     if !table.is_base() {
         return None;
     }
-    let why = match (table.secured, table.ruled) {
-        (true, _) => "row-level security holds for this role: rows could be hidden from it",
-        (_, true) => "rules of its own rewrite what is written to it",
+    let why = match (table.secured, table.ruled, table.foreign) {
+        (true, ..) => "row-level security holds for this role: rows could be hidden from it",
+        (_, true, _) => "rules of its own rewrite what is written to it",
+        (.., true) => "a partition of it is a foreign table: what it holds is another server's",
         _ => return None,
     };
     Some(why.to_owned())

@@ -2,6 +2,8 @@
 
 use super::lab::{Lab, counts};
 use crate::model::conflict::Reason;
+use crate::model::table::TableName;
+use crate::registry;
 
 const PARTITIONED: &str = "create table p(id int primary key, v int) partition by range (id);
      create table p1 partition of p for values from (0) to (100);
@@ -27,4 +29,21 @@ async fn c1_undo_of_an_insert_cascades_to_nobody_who_refers_to_a_partition() {
     assert!(undone.conflicts.iter().all(|c| c.reason == Reason::ForeignKey), "{undone:?}");
     assert_eq!(lab.live.sql("select id from p order by id"), "2\n102\n103\n");
     assert_eq!(lab.live.sql("select p from c1 union all select p from c2"), "2\n102\n");
+}
+
+#[tokio::test]
+async fn c14_a_table_with_a_foreign_partition_is_not_written() {
+    let both = format!("{PARTITIONED} create table q(id int not null, v int) partition by list (id);");
+    let lab = Lab::new(
+        &both,
+        "create extension file_fdw; create server files foreign data wrapper file_fdw;
+         create table q1 partition of q default partition by list (id);
+         create foreign table q1f partition of q1 for values in (1)
+            server files options (program 'true', format 'csv');",
+    );
+    let source = registry::open_live(&lab.live.url(), 1).await.unwrap();
+    let why = source.schema(&TableName::bare("q")).await.unwrap().unwritable;
+    assert!(why.as_ref().is_some_and(|why| why.contains("foreign table")), "{why:?}");
+    assert_eq!(source.schema(&TableName::bare("p")).await.unwrap().unwritable, None);
+    source.release().await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! One table as a [`TableSchema`].
 
-use crate::engine::postgres::catalogue::{Table, TableColumn, shown};
+use crate::engine::postgres::catalogue::{Table, TableColumn, parts, shown};
 use crate::engine::postgres::session::{Session, Stop, quote};
 use crate::engine::wire::words;
 use crate::error::Error;
@@ -136,20 +136,35 @@ fn action(code: &str) -> ForeignAction {
     }
 }
 
-/// Its triggers that fire, one for each event (`pg_trigger.tgtype`).
+/// Its triggers that fire, one for each event (`pg_trigger.tgtype`); then those of its partitions,
+/// `partition.trigger`, which fire for each row only where the table is written. What the server
+/// keeps of a table's trigger in each partition is left out.
 async fn triggers(session: &mut Session, table: &Table) -> Result<Vec<Trigger>, Stop> {
     let rows = session
         .strings(
-            "select t.tgname::text, t.tgtype::int::text, pg_catalog.pg_get_triggerdef(t.oid) \
-             from pg_catalog.pg_trigger t \
-             where t.tgrelid = $1::oid and not t.tgisinternal and t.tgenabled in ('O', 'A') \
-             order by t.tgname",
+            concat!(
+                parts!(),
+                "select n.nspname::text, c.relname::text, (c.oid = $1::oid)::text, t.tgname::text, \
+                 t.tgtype::int::text, pg_catalog.pg_get_triggerdef(t.oid) \
+                 from parts p join pg_catalog.pg_trigger t on t.tgrelid = p.oid \
+                 join pg_catalog.pg_class c on c.oid = p.oid \
+                 join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+                 where not t.tgisinternal and t.tgenabled in ('O', 'A') \
+                 and (c.oid = $1::oid or t.tgtype & 1 = 1 and not exists ( \
+                   select from pg_catalog.pg_trigger above where above.tgenabled in ('O', 'A') \
+                   and above.oid::text = pg_catalog.to_jsonb(t)->>'tgparentid')) \
+                 order by c.oid <> $1::oid, n.nspname, c.relname, t.tgname"
+            ),
             &[&table.oid],
         )
         .await?;
     let mut found = Vec::new();
     for row in rows {
-        let [name, kind, sql] = words(row);
+        let [schema, partition, own, name, kind, sql] = words(row);
+        let name = match own.as_str() {
+            "true" => name,
+            _ => format!("{}.{name}", shown(&schema, &partition)),
+        };
         let kind: u32 = kind.parse().unwrap_or(0);
         let events =
             [(4, TriggerEvent::Insert), (16, TriggerEvent::Update), (8, TriggerEvent::Delete)];

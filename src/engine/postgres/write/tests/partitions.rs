@@ -13,7 +13,9 @@ const PARTITIONED: &str = "create table p(id int primary key, v int) partition b
 #[tokio::test]
 async fn c1_undo_of_an_insert_cascades_to_nobody_who_refers_to_a_partition() {
     let lab = Lab::new(
-        &format!("{PARTITIONED} insert into p values (1, 1), (2, 2), (101, 1), (102, 2), (103, 3);"),
+        &format!(
+            "{PARTITIONED} insert into p values (1, 1), (2, 2), (101, 1), (102, 2), (103, 3);"
+        ),
         "delete from p where id <> 103;",
     );
     let plan = lab.restore("aaaaaa", &["p"]).await.unwrap();
@@ -33,7 +35,8 @@ async fn c1_undo_of_an_insert_cascades_to_nobody_who_refers_to_a_partition() {
 
 #[tokio::test]
 async fn c14_a_table_with_a_foreign_partition_is_not_written() {
-    let both = format!("{PARTITIONED} create table q(id int not null, v int) partition by list (id);");
+    let both =
+        format!("{PARTITIONED} create table q(id int not null, v int) partition by list (id);");
     let lab = Lab::new(
         &both,
         "create extension file_fdw; create server files foreign data wrapper file_fdw;
@@ -46,4 +49,34 @@ async fn c14_a_table_with_a_foreign_partition_is_not_written() {
     assert!(why.as_ref().is_some_and(|why| why.contains("foreign table")), "{why:?}");
     assert_eq!(source.schema(&TableName::bare("p")).await.unwrap().unwritable, None);
     source.release().await.unwrap();
+}
+
+#[tokio::test]
+async fn c4_triggers_of_a_partition_are_told_and_checked() {
+    let lab = Lab::new(
+        &format!(
+            "{PARTITIONED} alter table p add w int; insert into p values (1, 1, 1), (101, 1, 1), (102, 2, 2);"
+        ),
+        "update p set v = 0;
+         create function f() returns trigger language plpgsql as
+            $$begin if new.id = 102 then new.w = 9; end if; return new; end$$;
+         create trigger everywhere after update on p for each row execute function f();
+         create trigger tr before update on p2a for each row execute function f();
+         create trigger never before update on p2a for each statement execute function f();",
+    );
+    let plan = lab.patch("aaaaaa", "p", &[("v", "v")], None).await.unwrap();
+    let schema = &plan.header().tables[0].schema;
+    let names: Vec<&str> = schema.triggers.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!(names, ["everywhere", "p2a.tr"]);
+    let notes = plan.header().tables[0].notes.join("; ");
+    assert!(notes.contains("trigger p2a.tr"), "{notes}");
+    let receipt = lab.apply(&plan).await.unwrap();
+    assert_eq!(counts(&receipt), [3, 2, 0, 1], "{receipt:?}");
+    assert_eq!(receipt.conflicts[0].reason, Reason::NotExact);
+    assert_eq!(lab.live.sql("select * from p order by id"), "1\t1\t1\n101\t1\t1\n102\t0\t2\n");
+    lab.live.sql("create trigger late after insert on p1 for each row execute function f();");
+    let plan = lab.patch("bbbbbb", "p", &[("v", "v")], None).await.unwrap();
+    lab.live.sql("drop trigger late on p1");
+    let e = lab.apply(&plan).await.unwrap_err();
+    assert!(e.to_string().contains("changed since the plan"), "{e}");
 }

@@ -15,6 +15,7 @@ mod dense;
 mod failure;
 mod fetch;
 mod filter;
+mod grants;
 pub mod open;
 mod pool;
 mod query;

@@ -2,12 +2,12 @@
 //! with which rights, and what would stop a patch.
 //!
 //! Rights are the server's own words: `information_schema.columns.privileges` for reading and
-//! writing, with those of roles, and SHOW GRANTS for DELETE, which columns do not have.
+//! writing, with those of roles, and SHOW GRANTS for those that columns do not have: DELETE, TRIGGER, PROCESS.
 
 use std::collections::BTreeMap;
 
 use crate::engine::mysql::address::Address;
-use crate::engine::mysql::failure::number;
+use crate::engine::mysql::grants::Grants;
 use crate::engine::mysql::session::{Server, Session, Stop};
 use crate::engine::rights::{self, Table};
 use crate::model::check::{Check, Outcome};
@@ -65,70 +65,33 @@ async fn rights(session: &mut Session, database: &str) -> Result<Vec<Check>, Sto
     if tables.is_empty() {
         return Ok(Vec::new());
     }
-    let grants = grants(session).await?;
+    let grants = Grants::of(session).await?;
     let tables = tables.into_iter().map(|(name, [select, insert, update])| {
-        let delete = grants.iter().any(|grant| deletes(grant, database, &name));
+        let delete = grants.give("DELETE", database, &name);
         Table { name, has: [select, insert, update, delete] }
     });
     let tables: Vec<Table> = tables.collect();
-    Ok(rights::checks(&tables, &format!("{database}.*")))
-}
-
-/// The grants that hold in this session.
-async fn grants(session: &mut Session) -> Result<Vec<String>, Stop> {
-    let shown = match session.strings("select current_role()", &[]).await {
-        Ok(rows) => {
-            let roles = rows.into_iter().flatten().flatten().next().unwrap_or_default();
-            // MySQL gives a list of quoted names, and leaves their grants out unless asked;
-            // MariaDB gives a bare name, and shows them.
-            match roles.contains('`') {
-                true => format!("show grants for current_user() using {roles}"),
-                false => "show grants".to_owned(),
-            }
-        }
-        Err(Stop::Server(e)) if number(&e).is_some() => "show grants".to_owned(),
-        Err(e) => return Err(e),
-    };
-    let rows = session.strings(&shown, &[]).await?;
-    Ok(rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect())
-}
-
-/// True for a grant (`GRANT SELECT, DELETE ON `app`.* TO ..`) that lets rows of this table be
-/// deleted.
-fn deletes(grant: &str, database: &str, table: &str) -> bool {
-    let Some((rights, rest)) = grant.strip_prefix("GRANT ").and_then(|g| g.split_once(" ON "))
-    else {
-        return false;
-    };
-    let right = |r: &str| matches!(r.trim(), "DELETE" | "ALL PRIVILEGES" | "ALL");
-    let Some((object, _)) = rest.split_once(" TO ") else { return false };
-    let plain = |name: &str| name.trim_matches('`').replace("``", "`");
-    let Some((schema, name)) = object.rsplit_once('.') else { return false };
-    rights.split(',').any(right)
-        && (schema == "*" || matches(&plain(schema), database))
-        && (name == "*" || plain(name) == table)
-}
-
-/// LIKE, as database names in grants are meant: `_` one character, `%` any number, `\` before
-/// either takes it as it is.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut chars = pattern.chars();
-    match chars.next() {
-        None => text.is_empty(),
-        Some('%') => {
-            let rest = chars.as_str();
-            text.char_indices().any(|(at, _)| matches(rest, &text[at..])) || matches(rest, "")
-        }
-        Some(c) => {
-            let (any, c) = match c {
-                '_' => (true, c),
-                '\\' => (false, chars.next().unwrap_or('\\')),
-                c => (false, c),
-            };
-            let mut rest = text.chars();
-            rest.next().is_some_and(|t| any || t == c) && matches(chars.as_str(), rest.as_str())
-        }
+    let mut checks = rights::checks(&tables, &format!("{database}.*"));
+    let mut blind = tables.iter().filter(|table| !grants.give("TRIGGER", database, &table.name));
+    if let Some(first) = blind.next() {
+        let others = match blind.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let found = format!(
+            "no right to trigger on {}{others}: what fires there can't be seen",
+            first.name
+        );
+        let advice = format!("grant trigger on {database}.* to this user");
+        checks.push(Check::new("rights", Outcome::Warning, found).advice(advice));
     }
+    if !grants.give_everywhere("PROCESS") && !grants.give_everywhere("SELECT") {
+        let found = "who refers to a table can't be asked for: nothing is taken back there, nor a \
+                     column with an index patched";
+        let advice = "grant process on *.* to this user";
+        checks.push(Check::new("rights", Outcome::Warning, found).advice(advice));
+    }
+    Ok(checks)
 }
 
 /// What keeps the whole server from being written to.
@@ -148,28 +111,4 @@ async fn writing(session: &mut Session, server: &Server) -> Result<Vec<Check>, S
         checks.push(Check::new("writing", Outcome::Good, "a primary server that can be written"));
     }
     Ok(checks)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_grant_is_read_as_the_server_means_it() {
-        let cases = [
-            ("GRANT ALL PRIVILEGES ON *.* TO `u`@`%`", true),
-            ("GRANT SELECT, DELETE ON `app`.* TO `u`@`%`", true),
-            ("GRANT DELETE ON `ap_`.* TO `u`@`%`", true),
-            (r"GRANT DELETE ON `ap\_`.* TO `u`@`%`", false),
-            ("GRANT DELETE ON `%p`.`t` TO `u`@`%`", true),
-            ("GRANT DELETE ON `app`.`other` TO `u`@`%`", false),
-            ("GRANT SELECT ON `app`.* TO `u`@`%`", false),
-            ("GRANT DELETE HISTORY ON `app`.* TO `u`@`%`", false),
-            ("GRANT `r1` TO `r2`", false),
-            ("SET DEFAULT ROLE `r2` FOR `u`@`%`", false),
-        ];
-        for (grant, is) in cases {
-            assert_eq!(deletes(grant, "app", "t"), is, "{grant}");
-        }
-    }
 }

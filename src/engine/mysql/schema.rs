@@ -7,7 +7,8 @@ use crate::engine::mysql::session::{Session, Stop};
 use crate::error::{Error, Result};
 use crate::model::side::Which;
 use crate::model::table::{
-    Affinity, Automatic, Column, Key, KeyOrigin, TableKind, TableName, TableSchema, UniqueIndex,
+    Affinity, Automatic, Column, Key, KeyOrigin, TableKind, TableName, TableSchema, Trigger,
+    UniqueIndex,
 };
 
 /// Describes a table.
@@ -17,10 +18,7 @@ pub(crate) async fn describe(session: &mut Session, table: &Table) -> Result<Tab
         columns: index.columns.clone(),
         partial: false,
     });
-    let refused = format!(
-        "its storage engine {} keeps no transactions: a batch could not be taken back",
-        table.engine
-    );
+    let triggers = triggers(session, &table.name).await?;
     Ok(TableSchema {
         name: TableName::bare(&table.name),
         kind: if table.base { TableKind::Base } else { TableKind::View },
@@ -28,14 +26,32 @@ pub(crate) async fn describe(session: &mut Session, table: &Table) -> Result<Tab
         keys: keys(table),
         uniques: uniques.collect(),
         foreign_keys: foreign_keys(session, &table.name).await?,
-        triggers: triggers(session, &table.name).await?,
         rowid_alias: None,
         without_rowid: false,
         autoincrement: table.columns.iter().any(|c| c.counter),
-        unwritable: (table.base && !is_transactional(&table.engine)).then_some(refused),
+        unwritable: unwritable(table, &triggers),
+        triggers,
         left_out: Vec::new(),
         ddl: definition(session, &table.name).await?,
     })
+}
+
+fn unwritable(table: &Table, triggers: &[Trigger]) -> Option<String> {
+    if table.base && !is_transactional(&table.engine) {
+        return Some(format!(
+            "its storage engine {} keeps no transactions: a batch could not be taken back",
+            table.engine
+        ));
+    }
+    // Who lacks the right is told their names only (MariaDB).
+    let unread =
+        triggers.iter().any(|t| t.sql.split_once(' ').is_none_or(|(_, body)| body.is_empty()));
+    unread.then(|| blind(table))
+}
+
+/// Why a table is not written whose triggers the user may not see.
+pub(crate) fn blind(table: &Table) -> String {
+    format!("its triggers can't be read: grant trigger on {} to this user", table.name)
 }
 
 /// A column as its side describes it.

@@ -25,9 +25,10 @@ use crate::engine::mysql::address::Address;
 use crate::engine::mysql::catalogue::{Table, TableColumn};
 use crate::engine::mysql::failure::{DEADLOCK, LOCK_WAIT_TIMEOUT, RECORD_CHANGED, is_lost, number};
 use crate::engine::mysql::fetch::word;
+use crate::engine::mysql::grants::Grants;
 use crate::engine::mysql::open::identity;
 use crate::engine::mysql::rows::{Rows, tuple};
-use crate::engine::mysql::schema::{describe, no_table};
+use crate::engine::mysql::schema::{blind, describe, no_table};
 use crate::engine::mysql::session::{Explain, Purpose, Server, Session, Stop, raw};
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
@@ -232,6 +233,13 @@ impl Target for MysqlTarget {
         let found = self.table(table).await?;
         let described = describe(self.session().await?, &found).await;
         let mut schema = described.map_err(|stop| self.failed("read its catalogue", stop))?;
+        // MySQL tells who lacks the right of no trigger at all.
+        if schema.unwritable.is_none() && !self.server.mariadb {
+            let grants = Grants::of(self.session().await?).await;
+            let grants = grants.map_err(|stop| self.failed("say what this user may do", stop))?;
+            let seen = grants.give("TRIGGER", self.address.database(), &found.name);
+            schema.unwritable = (!seen).then(|| blind(&found));
+        }
         if schema.unwritable.is_none() && !schema.triggers.is_empty() {
             let bodies: Vec<&str> = schema.triggers.iter().map(|t| t.sql.as_str()).collect();
             let named = refusal::untransactional(self.session().await?, &bodies).await;

@@ -6,6 +6,7 @@ use crate::engine::mysql::rows::tuple;
 use crate::engine::mysql::session::{Session, Stop};
 use crate::engine::mysql::write::sql;
 use crate::engine::refused::{Holders, Refused, duplicate, message, no_parent, words};
+use crate::engine::wire;
 use crate::model::conflict::Reason;
 use crate::model::plan::TablePlan;
 use crate::model::value::{Cells, Value, ValueRef};
@@ -102,23 +103,30 @@ pub(super) async fn untransactional(
     session: &mut Session,
     bodies: &[&str],
 ) -> Result<Option<String>, Stop> {
-    let rows = session
-        .strings(
-            "select table_name, engine from information_schema.tables \
-             where table_schema = database() and table_type = 'BASE TABLE' \
-             and lower(engine) not in ('innodb', 'rocksdb', 'tokudb', 'ndbcluster')",
-            &[],
-        )
-        .await?;
     let part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-    for row in rows {
-        let mut cells = row.into_iter().flatten();
-        let (Some(name), Some(engine)) = (cells.next(), cells.next()) else { continue };
-        if bodies.iter().any(|body| body.split(|c| !part(c)).any(|w| w.eq_ignore_ascii_case(&name)))
-        {
-            return Ok(Some(format!(
-                "a trigger of it names {name}, whose storage engine {engine} keeps no transactions"
-            )));
+    let names = |name: &str| {
+        bodies.iter().any(|body| body.split(|c| !part(c)).any(|w| w.eq_ignore_ascii_case(name)))
+    };
+    let sql = "select schema_name, schema_name = database() from information_schema.schemata";
+    for database in session.strings(sql, &[]).await? {
+        let [database, own] = wire::words(database);
+        if own != "1" && !names(&database) {
+            continue;
+        }
+        let rows = session
+            .strings(
+                "select table_name, engine from information_schema.tables \
+                 where table_schema = ? and table_type = 'BASE TABLE' \
+                 and lower(engine) not in ('innodb', 'rocksdb', 'tokudb', 'ndbcluster')",
+                &[&database],
+            )
+            .await?;
+        for [name, engine] in rows.into_iter().map(wire::words) {
+            if names(&name) {
+                return Ok(Some(format!(
+                    "a trigger of it names {name}, whose storage engine {engine} keeps no transactions"
+                )));
+            }
         }
     }
     Ok(None)

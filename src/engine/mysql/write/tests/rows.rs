@@ -1,6 +1,7 @@
 //! Single rows that the server refuses, and what the engine would do besides.
 
 use super::lab::{Lab, counts, reasons};
+use crate::engine::mysql::write::MysqlTarget;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
 use crate::target::Written;
@@ -218,4 +219,41 @@ async fn t12_a_moment_without_a_zone_is_set_from_none_with_one() {
         assert!(text.contains("moments with a zone (timestamp)"), "{text}");
         assert!(hints.contains("restorekit sql"), "{hints}");
     }
+}
+
+#[tokio::test]
+async fn c13_triggers_that_can_t_be_read_are_not_written_over() {
+    let lab = Lab::new(
+        "create table m(id int primary key) engine=MyISAM;
+         create table t(id int primary key); insert into t values (1);
+         create table free(id int primary key); insert into free values (1);",
+        "delete from t; delete from free;
+         create trigger tr after insert on t for each row insert into m values (9);",
+    );
+    let name = &lab.live.name;
+    let rights = "select, insert, update, delete";
+    lab.live
+        .server
+        .sql(&format!("create user {name}@'%'; grant {rights} on {name}.* to {name}@'%'"));
+    let plan = lab.restore("aaaaaa", &["t"]).await.unwrap();
+    let free = lab.restore("bbbbbb", &["free"]).await.unwrap();
+    let said = async |plan| {
+        let mut target = MysqlTarget::open(&lab.live.url_as(name)).await.unwrap();
+        crate::apply::apply(plan, &mut target, &lab.options(), &crate::progress::Silent).await
+    };
+    let e = said(&plan).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Refused, "{e}");
+    assert!(e.to_string().contains("grant trigger on"), "{e}");
+    assert_eq!(counts(&said(&free).await.unwrap()), [1, 1, 0, 0]);
+    // Whatever database the table is of.
+    lab.live.sql("drop trigger tr");
+    let other = lab.backup.name.clone();
+    lab.live.sql(&format!(
+        "create trigger tr after insert on t for each row insert into {other}.elsewhere values (9)"
+    ));
+    lab.backup.sql("create table elsewhere(id int primary key) engine=MyISAM");
+    let plan = lab.restore("cccccc", &["t"]).await.unwrap();
+    let e = lab.apply(&plan).await.unwrap_err();
+    assert!(e.to_string().contains("names elsewhere"), "{e}");
+    assert_eq!(lab.backup.sql("select * from elsewhere") + &lab.live.sql("select * from m"), "");
 }

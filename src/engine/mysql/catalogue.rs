@@ -316,65 +316,6 @@ fn action(rule: &str) -> ForeignAction {
     }
 }
 
-/// A reference of some table to a parent, and what deleting or changing the parent does.
-#[derive(Clone, Debug)]
-pub(crate) struct Child {
-    /// The referencing table, quoted with its database.
-    pub(crate) table: String,
-    /// Its name for messages.
-    pub(crate) shown: String,
-    /// Its columns.
-    pub(crate) columns: Vec<String>,
-    /// The referenced columns.
-    pub(crate) parent_columns: Vec<String>,
-    /// It is the parent itself.
-    pub(crate) itself: bool,
-}
-
-/// The columns that indexes of a table are over.
-pub(crate) async fn indexed(session: &mut Session, table: &str) -> Result<Vec<String>, Stop> {
-    let sql = "select distinct column_name from information_schema.statistics \
-               where table_schema = database() and table_name = ?";
-    let rows = session.strings(sql, &[table]).await?;
-    Ok(rows.into_iter().flatten().flatten().collect())
-}
-
-/// The references to a table, its own too, from any database: the server opens every table that
-/// there is to find them.
-pub(crate) async fn children(session: &mut Session, parent: &str) -> Result<Vec<Child>, Stop> {
-    let rows = session
-        .strings(
-            "select constraint_name, table_schema, table_name, column_name, \
-             referenced_column_name, table_schema = database() \
-             from information_schema.key_column_usage \
-             where referenced_table_schema = database() and referenced_table_name = ? \
-             order by table_schema, table_name, constraint_name, ordinal_position",
-            &[parent],
-        )
-        .await?;
-    let mut found: Vec<Child> = Vec::new();
-    let mut last = None;
-    for row in rows {
-        let [constraint, schema, table, column, parent_column, own] = words(row);
-        let this = Some((constraint, schema.clone(), table.clone()));
-        if last != this {
-            found.push(Child {
-                itself: own == "1" && table == parent,
-                table: format!("{}.{}", quote(&schema), quote(&table)),
-                shown: if own == "1" { table } else { format!("{schema}.{table}") },
-                columns: Vec::new(),
-                parent_columns: Vec::new(),
-            });
-            last = this;
-        }
-        if let Some(child) = found.last_mut() {
-            child.columns.push(column);
-            child.parent_columns.push(parent_column);
-        }
-    }
-    Ok(found)
-}
-
 /// A table's triggers.
 pub(crate) async fn triggers(session: &mut Session, table: &str) -> Result<Vec<Trigger>, Stop> {
     let rows = session

@@ -9,6 +9,7 @@
 //!
 //! Constraints, triggers and foreign keys stay on. No statement is DDL.
 
+mod children;
 mod refusal;
 mod sql;
 mod writing;

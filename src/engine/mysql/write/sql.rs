@@ -4,9 +4,10 @@
 //! Writes are plain: a row's address is a direct predicate, never a sub-query, and what a
 //! unique index refuses is refused.
 
-use crate::engine::mysql::catalogue::{Child, Table, TableColumn};
+use crate::engine::mysql::catalogue::{Table, TableColumn};
 use crate::engine::mysql::query::any_of;
 use crate::engine::mysql::session::quote;
+use crate::engine::mysql::write::children::Child;
 use crate::error::Result;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::Column;

@@ -2,10 +2,11 @@
 
 use arrow::array::RecordBatch;
 
-use crate::engine::mysql::catalogue::{Child, Table, TableColumn, children, indexed};
+use crate::engine::mysql::catalogue::{Table, TableColumn};
 use crate::engine::mysql::fetch::word;
 use crate::engine::mysql::rows::tuple;
 use crate::engine::mysql::session::{Session, Stop};
+use crate::engine::mysql::write::children::{Child, children, indexed};
 use crate::engine::mysql::write::refusal::{Refusals, refused};
 use crate::engine::mysql::write::sql::{Write, referenced};
 use crate::engine::passes::{self, Statements, Went};
@@ -61,7 +62,7 @@ impl<'a> Writing<'a> {
         }
         let hanging = match plan.op {
             Op::Insert => Vec::new(),
-            Op::Delete => children(session, &table.name).await?,
+            Op::Delete => children(session, table).await?,
             Op::Update => {
                 // What is generated may move with what is written.
                 let moves = |name: &String| {
@@ -73,7 +74,7 @@ impl<'a> Writing<'a> {
                 // Constraints"): most often nobody need be asked who does.
                 let indexed = indexed(session, &table.name).await?;
                 let mut found = match indexed.iter().any(moves) {
-                    true => children(session, &table.name).await?,
+                    true => children(session, table).await?,
                     false => Vec::new(),
                 };
                 found.retain(|child| child.parent_columns.iter().any(moves));

@@ -3,6 +3,7 @@
 use super::lab::{Lab, Server, counts, on, reasons};
 use crate::engine::mysql::write::MysqlTarget;
 use crate::model::conflict::Reason;
+use crate::plan::file::PlanFile;
 
 #[tokio::test]
 async fn t16_generated_columns_are_left_to_the_engine() {
@@ -85,4 +86,53 @@ async fn c5_references_hold_whatever_the_server_has_set() {
     let receipt = lab.apply(&plan).await.unwrap();
     assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::ForeignKey)]);
     assert_eq!(lab.live.sql("select id from child"), "1\n");
+}
+
+#[tokio::test]
+async fn c1_undo_cascades_to_nobody_whom_the_user_may_not_see() {
+    let lab = Lab::new(
+        "create table `parent-ä`(id int primary key, v int, w int, key (w));
+         insert into `parent-ä` values (1, 1, 1), (2, 2, 2);",
+        "delete from `parent-ä`;",
+    );
+    let (live, hidden) = (&lab.live.name, &lab.backup.name);
+    let table = "parent-ä";
+    let restore = lab.restore("aaaaaa", &[table]).await.unwrap();
+    lab.live.server.sql(&format!(
+        "create user {live}@'%'; grant select, insert, update, delete, trigger on {live}.* to {live}@'%'"
+    ));
+    let by_user = async |plan: &PlanFile| {
+        let mut target = MysqlTarget::open(&lab.live.url_as(live)).await.unwrap();
+        crate::apply::apply(plan, &mut target, &lab.options(), &crate::progress::Silent).await
+    };
+    // Rows come, and what nobody refers to is written, without any more right.
+    assert_eq!(counts(&by_user(&restore).await.unwrap()), [2, 2, 0, 0]);
+    lab.live.sql("update `parent-ä` set v = 0, w = 0");
+    let patch = lab.patch("bbbbbb", table, &[("v", "v")], None).await.unwrap();
+    assert_eq!(counts(&by_user(&patch).await.unwrap()), [2, 2, 0, 0]);
+    lab.live.sql(&format!(
+        "create table {hidden}.`child$Ö`(p int, w int, \
+            foreign key (p) references {live}.`parent-ä`(id) on delete cascade, \
+            foreign key (w) references {live}.`parent-ä`(w) on update cascade);
+         insert into {hidden}.`child$Ö` values (2, null)"
+    ));
+    let moving = lab.patch("cccccc", table, &[("w", "w")], None).await.unwrap();
+    let path = tempfile::tempdir().unwrap();
+    let undone = path.path().join("dddddd.rkplan");
+    let e = by_user(&moving).await.unwrap_err();
+    assert!(e.to_string().contains("is not told which tables refer to parent-ä"), "{e}");
+    assert!(e.hints().iter().any(|hint| hint.contains("grant process on *.*")), "{:?}", e.hints());
+    lab.live.sql("update `parent-ä` set w = id");
+    let hour = chrono::Duration::hours(1);
+    let undo = crate::undo::undo(&restore, &undone, "dddddd", hour).await.unwrap();
+    let e = by_user(&undo).await.unwrap_err();
+    assert!(e.to_string().contains("is not told which tables refer to parent-ä"), "{e}");
+    lab.live.server.sql(&format!("grant process on *.* to {live}@'%'"));
+    let e = by_user(&undo).await.unwrap_err();
+    assert!(e.to_string().contains("has no right to"), "{e}");
+    assert_eq!(lab.live.sql(&format!("select p from {hidden}.`child$Ö`")), "2\n");
+    lab.live.server.sql(&format!("grant select on {hidden}.* to {live}@'%'"));
+    let receipt = by_user(&undo).await.unwrap();
+    assert_eq!(reasons(&receipt), [(r#"{"id":2}"#.to_owned(), Reason::ForeignKey)]);
+    assert_eq!(lab.live.sql(&format!("select p from {hidden}.`child$Ö`")), "2\n");
 }

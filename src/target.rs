@@ -32,6 +32,15 @@ pub trait Target: Send {
     /// application from writing. It ends with [`Target::rollback`].
     async fn begin_reading(&mut self) -> Result<()>;
 
+    /// Makes sure, waiting at most 2 s, that no other session of restorekit's is at work on the
+    /// database: one whose process was killed may still carry out its commit.
+    ///
+    /// # Errors
+    /// `Refused` while there is one.
+    async fn be_alone(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Locks and reads the rows of `keys` (the key's columns first): a batch of `columns`
     /// and EXACT, one row for each key in the order of `keys`; the flags say which rows
     /// exist. Rows that don't are NULL throughout. More than one row for a key is an error.

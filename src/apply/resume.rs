@@ -19,6 +19,11 @@ impl Run<'_> {
             .filter(|(_, r)| matches!(r.state, BatchState::Intended | BatchState::Unknown))
             .map(|(id, _)| id)
             .collect();
+        if open.is_empty() {
+            return Ok(());
+        }
+        // What rows tell holds once nobody commits them any more.
+        self.target.be_alone().await?;
         if self.plan.header().atomic {
             return self.settle(&open).await;
         }

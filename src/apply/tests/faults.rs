@@ -100,6 +100,10 @@ impl Target for Faulty {
         through!(self, self.inner.begin_reading().await)
     }
 
+    async fn be_alone(&mut self) -> Result<()> {
+        self.inner.be_alone().await
+    }
+
     async fn read(
         &mut self,
         plan: &TablePlan,

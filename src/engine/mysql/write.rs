@@ -31,6 +31,7 @@ use crate::engine::mysql::open::identity;
 use crate::engine::mysql::rows::{Rows, tuple};
 use crate::engine::mysql::schema::{blind, describe, no_table};
 use crate::engine::mysql::session::{Explain, Purpose, Server, Session, Stop, raw};
+use crate::engine::wire::words;
 use crate::error::{Error, Kind, Result};
 use crate::model::origin::Identity;
 use crate::model::plan::TablePlan;
@@ -140,18 +141,13 @@ impl MysqlTarget {
             Error::refused(format!("live: {shown} {why} and is not written to"))
                 .hint("name the primary server as --live")
         };
-        let lock = lock_name(self.address.database());
         let server = self.server.clone();
         let session = self.session().await?;
         let looked = async {
             let standing = session.standing(&server).await?;
-            let log = session.variable("binlog_format").await?;
-            let sql = "select cast(coalesce(is_used_lock(?) = connection_id(), 0) as char), \
-                       cast(get_lock(?, 2) as char)";
-            let taken = session.strings(sql, &[&lock, &lock]).await?;
-            Ok::<_, Stop>((standing, log, taken))
+            Ok::<_, Stop>((standing, session.variable("binlog_format").await?))
         };
-        let (standing, log, taken) = match looked.await {
+        let (standing, log) = match looked.await {
             Ok(looked) => looked,
             Err(e) => return Err(self.failed("be looked at", e)),
         };
@@ -161,20 +157,34 @@ impl MysqlTarget {
         if standing.replica {
             return Err(primary("is a replica"));
         }
-        let taken = taken.into_iter().next().unwrap_or_default();
-        let cell = |at: usize| taken.get(at).cloned().flatten().unwrap_or_default();
-        if cell(1) != "1" {
-            return Err(Error::refused(format!("another restorekit is writing to {shown}"))
-                .hint("wait until it has ended: restorekit log"));
-        }
-        if cell(0) == "1" {
-            // It was ours already: a lock counts how often it was taken.
-            self.run("release a lock", &format!("do release_lock('{lock}')")).await?;
-        }
+        self.fence().await?;
         Ok(match log.as_deref() {
             Some("STATEMENT") => REPEATABLE,
             _ => "read committed",
         })
+    }
+
+    /// Takes the advisory lock, waiting at most 2 s for another session that has it.
+    async fn fence(&mut self) -> Result<()> {
+        let lock = lock_name(self.address.database());
+        let sql = "select cast(coalesce(is_used_lock(?) = connection_id(), 0) as char), \
+                   cast(get_lock(?, 2) as char)";
+        let taken = self.session().await?.strings(sql, &[&lock, &lock]).await;
+        let taken = taken.map_err(|e| self.failed("be locked against other operators", e))?;
+        let [ours, taken] = words(taken.into_iter().next().unwrap_or_default());
+        if taken != "1" {
+            let shown = self.address.shown();
+            return Err(Error::refused(format!("another restorekit is writing to {shown}"))
+                .hint("wait until it has ended: restorekit log")
+                .hint(
+                    "a killed one's session goes on until its commit is answered: show processlist",
+                ));
+        }
+        if ours == "1" {
+            // It was ours already: a lock counts how often it was taken.
+            self.run("release a lock", &format!("do release_lock('{lock}')")).await?;
+        }
+        Ok(())
     }
 
     async fn begin_once(&mut self) -> Result<()> {
@@ -263,6 +273,10 @@ impl Target for MysqlTarget {
             Err(_) if self.session.is_none() => self.begin_reading_once().await,
             begun => begun,
         }
+    }
+
+    async fn be_alone(&mut self) -> Result<()> {
+        self.fence().await
     }
 
     async fn read(

@@ -195,7 +195,8 @@ impl PostgresTarget {
                 self.run("roll back", "rollback").await?;
                 let shown = self.address.shown();
                 Err(Error::refused(format!("another restorekit is writing to {shown}"))
-                    .hint("wait until it has ended: restorekit log"))
+                    .hint("wait until it has ended: restorekit log")
+                    .hint("a killed one's session goes on until its commit is answered: pg_stat_activity"))
             }
             Err(e) => Err(self.failed("be locked against other operators", e.into())),
         }
@@ -350,6 +351,14 @@ impl Target for PostgresTarget {
         match self.begin_reading_once().await {
             Err(_) if self.session.is_none() => self.begin_reading_once().await,
             begun => begun,
+        }
+    }
+
+    async fn be_alone(&mut self) -> Result<()> {
+        self.session().await?;
+        match self.fenced {
+            true => Ok(()),
+            false => self.fence().await,
         }
     }
 

@@ -14,6 +14,7 @@ use crate::apply::apply;
 use crate::error::Kind;
 use crate::model::conflict::Reason;
 use crate::model::table::TableName;
+use crate::plan::file::BatchState;
 use crate::progress::Silent;
 use crate::registry;
 
@@ -32,6 +33,7 @@ macro_rules! signed {
             g6_an_answer_lost_after_the_commit_is_found_out
             g6_a_commit_that_is_lost_on_its_way_is_told_from_one_whose_answer_is_lost
             g6_an_outcome_that_can_t_be_asked_for_is_unknown_until_it_is_resumed
+            x3_a_resume_waits_for_the_session_of_the_run_before
             g5_a_connection_lost_while_writing_leaves_nothing
             g9_a_second_restorekit_is_refused
             c2_c6_k11_one_refused_row_is_a_conflict_and_the_others_go_on
@@ -189,6 +191,33 @@ pub(in crate::engine) async fn g6_an_outcome_that_can_t_be_asked_for_is_unknown_
         assert_eq!(counts(&receipt), [400, 400, 0, 0], "{cut:?}");
         assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
     }
+}
+
+pub(in crate::engine) async fn x3_a_resume_waits_for_the_session_of_the_run_before<D: Database>() {
+    let lab = damaged::<D>();
+    let plan = lab.patch("aaaaaa", "t", &[("v", "v")], None).await.unwrap();
+    let proxy = Proxy::start(&lab.live, Cut::Before, 2, false);
+    let mut target = registry::open_target(&lab.live.url_by(proxy.port())).await.unwrap();
+    let e = apply(&plan, &mut *target, &lab.options(), &Silent).await.unwrap_err();
+    target.close().await.unwrap();
+    assert_eq!(e.kind(), Kind::Unknown, "{e}");
+    let states = async || {
+        let records = plan.records().await.unwrap();
+        records.iter().map(|record| record.state).collect::<Vec<_>>()
+    };
+    let before = states().await;
+    assert!(before.contains(&BatchState::Unknown), "{before:?}");
+    // Who may still commit.
+    let mut left = lab.target().await;
+    left.begin().await.unwrap();
+    let e = lab.apply_with(&plan, &lab.resuming()).await.unwrap_err();
+    assert!(e.to_string().contains("another restorekit"), "{e}");
+    assert_eq!(states().await, before);
+    left.rollback().await.unwrap();
+    left.close().await.unwrap();
+    let receipt = lab.apply_with(&plan, &lab.resuming()).await.unwrap();
+    assert_eq!(counts(&receipt), [400, 400, 0, 0]);
+    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
 }
 
 pub(in crate::engine) async fn g5_a_connection_lost_while_writing_leaves_nothing<D: Database>() {

@@ -51,6 +51,9 @@ impl Target for Meddled {
     async fn begin_reading(&mut self) -> Result<()> {
         self.inner.begin_reading().await
     }
+    async fn be_alone(&mut self) -> Result<()> {
+        self.inner.be_alone().await
+    }
     async fn read(
         &mut self,
         plan: &TablePlan,

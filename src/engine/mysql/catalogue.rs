@@ -56,6 +56,8 @@ pub(crate) struct Index {
     pub(crate) name: String,
     /// Its columns; `None` for an expression or a prefix of a column.
     pub(crate) columns: Vec<Option<String>>,
+    /// It keeps its rows in order (BTREE): one by HASH finds single rows only.
+    pub(crate) in_order: bool,
 }
 
 impl TableColumn {
@@ -244,7 +246,7 @@ async fn columns(session: &mut Session, table: &str) -> Result<Vec<TableColumn>,
 async fn uniques(session: &mut Session, table: &str) -> Result<Vec<Index>, Stop> {
     let rows = session
         .strings(
-            "select index_name, column_name, cast(sub_part as char) \
+            "select index_name, column_name, cast(sub_part as char), index_type \
              from information_schema.statistics \
              where table_schema = database() and table_name = ? and non_unique = 0 \
              order by index_name <> 'PRIMARY', index_name, seq_in_index",
@@ -254,11 +256,14 @@ async fn uniques(session: &mut Session, table: &str) -> Result<Vec<Index>, Stop>
     let mut found: Vec<Index> = Vec::new();
     for row in rows {
         let prefix = row.get(2).is_some_and(Option::is_some);
-        let [name, column, _] = words(row);
+        let [name, column, _, kind] = words(row);
         let column = Some(column).filter(|column| !column.is_empty() && !prefix);
         match found.last_mut().filter(|index| index.name == name) {
             Some(index) => index.columns.push(column),
-            None => found.push(Index { name, columns: vec![column] }),
+            None => {
+                let in_order = kind.eq_ignore_ascii_case("btree");
+                found.push(Index { name, columns: vec![column], in_order });
+            }
         }
     }
     Ok(found)

@@ -30,7 +30,7 @@ impl Paging {
     /// How a table is read for a scan in the order of this key.
     pub(crate) fn of(table: &Table, key: &[Column]) -> Self {
         let indexes = || {
-            table.uniques.iter().filter_map(|index| {
+            table.uniques.iter().filter(|index| index.in_order).filter_map(|index| {
                 let columns: Vec<TableColumn> =
                     table.key_columns(index)?.into_iter().cloned().collect();
                 columns

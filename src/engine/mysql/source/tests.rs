@@ -559,3 +559,19 @@ async fn a_server_that_dies_under_a_scan_ends_it_with_an_error() {
     };
     assert!(e.to_string().contains("the connection to"), "{e}");
 }
+
+#[tokio::test]
+async fn k4_a_table_is_not_paged_along_an_index_by_hash() {
+    let database = Database::with(
+        "create table t(k int not null, unique key (k) using hash) engine=memory;
+         insert into t select seq * 7919 % 30011 from seq_1_to_30000;
+         create table long_key(k varchar(9000) not null, unique key (k));
+         insert into long_key select concat('k', seq) from seq_1_to_5000;",
+    );
+    let source = open(&database).await;
+    for (table, rows) in [("t", 30_000), ("long_key", 5_000)] {
+        let t = schema(source.as_ref(), table).await;
+        let batches = scanned(source.as_ref(), whole(&t)).await;
+        assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), rows, "{table}");
+    }
+}

@@ -221,7 +221,11 @@ mod tests {
             engine: "InnoDB".into(),
             rows: 0,
             columns: columns.into_iter().chain([column("u", true)]).collect(),
-            uniques: vec![Index { name: "PRIMARY".into(), columns: vec![Some("k`1".into())] }],
+            uniques: vec![Index {
+                name: "PRIMARY".into(),
+                columns: vec![Some("k`1".into())],
+                in_order: true,
+            }],
         }
     }
 

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::engine::mysql::address::Address;
+use crate::engine::mysql::failure::number;
 use crate::engine::mysql::session::{Purpose, Server, Session, Stop};
 use crate::engine::mysql::views;
 use crate::error::{Error, Result};
@@ -156,7 +157,9 @@ async fn begin(session: &mut Session, size: usize) -> Result<Option<Proof>, Stop
     start(session).await?;
     Ok(match size {
         0 | 1 => None,
-        _ if position(session).await?.is_some() => Some(Proof::Position),
+        _ if position(session).await?.is_some() && logs_all(session).await? => {
+            Some(Proof::Position)
+        }
         _ if views::are_all(session).await? && session.innodb_status().await?.is_some() => {
             Some(Proof::Views)
         }
@@ -190,6 +193,26 @@ async fn position(session: &mut Session) -> Result<Option<String>, Stop> {
         row.iter().skip(2).take(2).all(|filter| filter.as_ref().is_none_or(String::is_empty))
     });
     Ok(complete.then(|| cells.join(":")))
+}
+
+/// True where the log has what others' logs brought, too: its position stands still otherwise while
+/// a replica applies them.
+async fn logs_all(session: &mut Session) -> Result<bool, Stop> {
+    if session.variable("log_slave_updates").await?.as_deref() == Some("ON") {
+        return Ok(true);
+    }
+    if session.variable("wsrep_on").await?.is_some_and(|on| on == "ON") {
+        return Ok(false);
+    }
+    // One of the two is the server's; who may not ask is not told that there is none.
+    for status in ["show all slaves status", "show replica status"] {
+        match session.strings(status, &[]).await {
+            Ok(channels) => return Ok(channels.is_empty()),
+            Err(Stop::Server(e)) if number(&e).is_some() => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(false)
 }
 
 /// Begins all anew until they see one state; false when others wrote in between each time.

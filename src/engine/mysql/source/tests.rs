@@ -436,6 +436,22 @@ async fn readers(url: &str) -> usize {
 }
 
 #[tokio::test]
+async fn g1_the_log_of_a_replica_proves_no_state_where_it_has_not_all() {
+    let server: &'static Server =
+        Box::leak(Box::new(Server::start(&["--innodb-buffer-pool-size=32M"])));
+    let database = server.database();
+    // Without PROCESS nothing but the log's position tells.
+    let name = &database.name;
+    server.sql(&format!(
+        "create user {name}@'%'; grant binlog monitor, slave monitor on *.* to {name}@'%'; \
+         grant select on {name}.* to {name}@'%'"
+    ));
+    assert_eq!(readers(&database.url_as(name)).await, 3);
+    server.sql("change master to master_host = '127.0.0.1', master_user = 'nobody'");
+    assert_eq!(readers(&database.url_as(name)).await, 1);
+}
+
+#[tokio::test]
 async fn g1_every_connection_sees_one_state_without_a_binary_log() {
     let server: &'static Server = Box::leak(Box::new(Server::start(&[
         "--innodb-buffer-pool-size=32M",

@@ -24,6 +24,7 @@ use crate::plan::file::image;
 use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile};
 use crate::plan::group::Group;
 use crate::plan::judge::{Judge, Standing, columns, conflict, expected, keys, take};
+use crate::plan::lookup::ascending;
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::target::Target;
@@ -317,7 +318,9 @@ impl Reader for FromSource<'_> {
     ) -> Result<(RecordBatch, Vec<bool>)> {
         let key = image::pick(columns, &plan.key.columns)?;
         let wanted = image::project(keys, &key)?;
-        let found = self.0.fetch(&plan.table, columns, &key, &wanted).await?;
+        // A plan's rows stand in the order in which they are written.
+        let asked = ascending(&wanted)?;
+        let found = self.0.fetch(&plan.table, columns, &key, &asked).await?;
         // A row whose key only means the same to live's collation is not the one asked for.
         let mut places = HashMap::with_capacity(found.num_rows());
         for (row, tuple) in (0..).zip(tuples(&found, &key)?) {

@@ -4,6 +4,7 @@
 mod elsewhere;
 mod patch;
 mod restore;
+mod verify;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::array::{BooleanArray, RecordBatch, UInt32Array};
+use arrow::compute::{SortColumn, filter_record_batch, lexsort_to_indices, take_record_batch};
 
 use crate::error::Result;
 use crate::model::table::{Column, TableName, scan_schema};
@@ -73,6 +73,15 @@ pub async fn find(
     Ok(found)
 }
 
+/// Keys in ascending order, as [`Source::fetch`] wants them.
+pub(crate) fn ascending(keys: &RecordBatch) -> Result<RecordBatch> {
+    let schema = keys.schema();
+    let columns = schema.fields().iter().zip(keys.columns()).filter(|(f, _)| f.name() != EXACT);
+    let sort: Vec<SortColumn> =
+        columns.map(|(_, a)| SortColumn { values: a.clone(), options: None }).collect();
+    Ok(take_record_batch(keys, &lexsort_to_indices(&sort, None)?)?)
+}
+
 /// The distinct tuples without NULL or misfit, ascending, as the fetch wants them; `None`
 /// when there is none. A tuple with a misfit cell can't be looked up, and is left to the
 /// constraint itself when the row is written.
@@ -92,19 +101,12 @@ fn keys(rows: Rows<'_>, ours: &[String], theirs: &[Column]) -> Result<Option<Rec
     let fields: Vec<_> = schema.fields().iter().take(arrays.len()).cloned().collect();
     let batch =
         RecordBatch::try_new(std::sync::Arc::new(arrow::datatypes::Schema::new(fields)), arrays)?;
-    let sort: Vec<SortColumn> =
-        batch.columns().iter().map(|a| SortColumn { values: a.clone(), options: None }).collect();
-    let order = lexsort_to_indices(&sort, None)?;
-    let kept: Vec<u32> = order
-        .values()
-        .iter()
-        .copied()
-        .filter(|row| batch.columns().iter().all(|a| a.is_valid(*row as usize)))
-        .collect();
-    if kept.is_empty() {
+    let kept: Vec<bool> =
+        (0..batch.num_rows()).map(|row| batch.columns().iter().all(|a| a.is_valid(row))).collect();
+    if !kept.contains(&true) {
         return Ok(None);
     }
-    let sorted = take_record_batch(&batch, &UInt32Array::from(kept))?;
+    let sorted = ascending(&filter_record_batch(&batch, &BooleanArray::from(kept))?)?;
     let distinct = arrow::compute::partition(sorted.columns())?;
     let firsts: Vec<u32> = distinct.ranges().iter().map(|r| r.start as u32).collect();
     Ok(Some(take_record_batch(&sorted, &UInt32Array::from(firsts))?))

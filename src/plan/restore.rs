@@ -22,7 +22,7 @@ use crate::model::value::collated;
 use crate::mount::Mount;
 use crate::plan::checks::{Planned, orphans};
 use crate::plan::draft::Draft;
-use crate::plan::lookup::Rows;
+use crate::plan::lookup::{Rows, ascending};
 use crate::plan::missing::Missing;
 use crate::plan::order::parents_first;
 use crate::progress::Progress;
@@ -267,12 +267,7 @@ fn parent_keys(
     let schema = scan_schema(&theirs);
     let fields: Vec<_> = schema.fields().iter().take(arrays.len()).cloned().collect();
     let keys = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?;
-    let sort = keys
-        .columns()
-        .iter()
-        .map(|a| arrow::compute::SortColumn { values: a.clone(), options: None });
-    let order = arrow::compute::lexsort_to_indices(&sort.collect::<Vec<_>>(), None)?;
-    Ok(take_record_batch(&keys, &order)?)
+    ascending(&keys)
 }
 
 fn named(schema: &TableSchema, names: &[String]) -> Vec<Column> {

@@ -70,13 +70,16 @@ fn dense_run(table: &Table, key: &[Column], keys: &[Vec<ValueRef<'_>>]) -> Optio
         return None;
     };
     let ours = alias.name.eq_ignore_ascii_case(&only.name) && only.carrier == Carrier::Int;
-    (ours && is_dense(*first, *last, keys.len())).then_some((*first, *last))
+    let ascend = |a: &Vec<ValueRef<'_>>, b: &Vec<ValueRef<'_>>| matches!((&a[..], &b[..]), ([ValueRef::Int(a)], [ValueRef::Int(b)]) if a < b);
+    (ours && is_dense(*first, *last, keys.len()) && keys.is_sorted_by(ascend))
+        .then_some((*first, *last))
 }
 
 /// True where a pass over the rowids from the first to the last costs less than so many look-ups.
+/// The keys between them ascend.
 pub(crate) fn is_dense(first: i64, last: i64, keys: usize) -> bool {
     let span = i128::from(last) - i128::from(first) + 1;
-    keys >= 16 && span * 3 < keys as i128 * 10
+    first <= last && keys >= 16 && span * 3 < keys as i128 * 10
 }
 
 /// The parts of the SQL.

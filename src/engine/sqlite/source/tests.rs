@@ -486,6 +486,23 @@ async fn fetch_gives_what_a_scan_gives() {
 }
 
 #[tokio::test]
+async fn fetch_gives_every_row_of_keys_that_do_not_ascend() {
+    let (_f, source) = Fixture::source(&["create table t(id integer primary key, v)", MANY]).await;
+    let scan = request(&*source, &["v", "id"], &["id"]).await;
+    let there = rows(&*source, scan.clone()).await;
+    let ids: Vec<i64> = (1..=40).map(|n| n * 3).collect();
+    let odd = ids.iter().step_by(2).chain(ids.iter().skip(1).step_by(2)).copied().collect();
+    for order in [ids.iter().rev().copied().collect::<Vec<i64>>(), odd] {
+        let keys: Vec<Vec<Cell>> = order.iter().map(|k| vec![Value::Int(*k)]).collect();
+        let keys = batch_of(&scan.key, &keys);
+        let got = source.fetch(&t(), &scan.columns, &scan.key, &keys).await.unwrap();
+        let row = |id: &i64| there.iter().find(|row| row[1] == Value::Int(*id)).cloned();
+        let wanted: Vec<_> = order.iter().filter_map(row).collect();
+        assert_eq!(cells(&got, &scan.columns), wanted, "{order:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_filter_with_a_thousand_terms_is_left_to_the_reader() {
     let (_f, source) = Fixture::source(&["create table t(id integer primary key, v)", MANY]).await;
     let mut scan = request(&*source, &["id"], &["id"]).await;

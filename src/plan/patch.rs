@@ -42,6 +42,9 @@ const CREATED: [&str; 7] = [
     "creation_date",
 ];
 
+/// So many columns are set by one patch at most: what a row gets of them is told by bits.
+const MOST: usize = 64;
+
 /// One column to set, and the backup's column it is set from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
@@ -90,6 +93,14 @@ pub async fn plan_patch(
     progress: Arc<dyn Progress>,
 ) -> Result<()> {
     pair.schema.live.require_writable()?;
+    if options.assignments.len() > MOST {
+        return Err(Error::usage(format!(
+            "{} columns of {} are to be set, and one patch sets at most {MOST}",
+            options.assignments.len(),
+            pair.table.live
+        ))
+        .hint("make two patches: some of the columns first, then the others"));
+    }
     let mut compare: Vec<Side<Column>> = Vec::new();
     let targets = options
         .assignments

@@ -162,3 +162,23 @@ async fn t16_and_keys_are_never_patched() {
         assert_eq!(e.kind(), Kind::Refused, "{e}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_patch_sets_64_columns_and_refuses_more() {
+    let names: Vec<String> = (1..=65).map(|n| format!("c{n}")).collect();
+    let row = |value: &str| vec![value; 65].join(", ");
+    let schema = format!("create table t(id integer primary key, {});", names.join(", "));
+    let case = Case::of(
+        &format!("{schema} insert into t values (1, {});", row("1")),
+        &schema,
+        &format!("insert into t values (1, {});", row("2")),
+    );
+    let columns: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), n.as_str())).collect();
+    let e = case.patch(&Ask::of(&["t"]), &set(&columns)).await.unwrap_err();
+    assert_eq!(e.kind(), Kind::Usage, "{e}");
+    assert!(e.hints().iter().any(|hint| hint.contains("two patches")), "{:?}", e.hints());
+    let plan = case.patch(&Ask::of(&["t"]), &set(&columns[..64])).await.unwrap();
+    case.there_and_back(&plan).await;
+    case.apply(&case.patch(&Ask::of(&["t"]), &set(&columns[..64])).await.unwrap()).await;
+    assert_eq!(case.live("select c1 + c64, c65 from t"), "2|2");
+}

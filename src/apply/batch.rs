@@ -10,9 +10,9 @@ use arrow::compute::take_record_batch;
 use crate::error::{Error, Result};
 use crate::model::conflict::Reason;
 use crate::model::plan::{Batch, Op, TablePlan};
-use crate::model::table::{Column, KeyOrigin, TriggerEvent};
+use crate::model::table::{Column, KeyOrigin};
 use crate::plan::file::{BatchRecord, BatchState, Bits, RowConflict, image};
-use crate::plan::judge::{Judge, Standing, columns, conflict, expected, filled, fires, keys, take};
+use crate::plan::judge::{Judge, Standing, columns, conflict, expected, filled, keys, take};
 use crate::target::{Target, Written};
 
 /// Rows that are left alone: why, and the details.
@@ -101,7 +101,7 @@ pub(crate) async fn attempt(
     // An insert over a proven key is its own compare-and-set, so it may go first.
     let blind = plan.op == Op::Insert
         && plan.key.origin != KeyOrigin::Named
-        && !fires(plan, TriggerEvent::Insert)
+        && !plan.fires()
         && !any_there(target, plan, batch, &wanted).await?;
     let earlier = match blind {
         true => None,

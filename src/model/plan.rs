@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::origin::{Identity, Origin};
-use crate::model::table::{Column, Key, TableName, TableSchema};
+use crate::model::table::{Column, Key, TableName, TableSchema, TriggerEvent};
 
 /// What a batch does to its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +17,17 @@ pub enum Op {
     Update,
     /// Rows that equal their before image are deleted (undo of an insert only).
     Delete,
+}
+
+impl Op {
+    /// What triggers it fires.
+    pub fn event(self) -> TriggerEvent {
+        match self {
+            Op::Insert => TriggerEvent::Insert,
+            Op::Update => TriggerEvent::Update,
+            Op::Delete => TriggerEvent::Delete,
+        }
+    }
 }
 
 /// What a plan does to one table. All batches of a table have these columns.
@@ -48,6 +59,11 @@ pub struct TablePlan {
 }
 
 impl TablePlan {
+    /// True when the table has a trigger on what the plan does to it.
+    pub fn fires(&self) -> bool {
+        self.schema.triggers.iter().any(|t| t.event == self.op.event())
+    }
+
     /// The key's columns as the images carry them.
     pub fn key_columns(&self) -> Result<Vec<Column>> {
         let columns = if self.before.is_empty() { &self.after } else { &self.before };

@@ -13,7 +13,7 @@ use arrow::compute::take_record_batch;
 use crate::error::{Error, Result};
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Batch, Op, TablePlan};
-use crate::model::table::{Column, TriggerEvent, scan_schema};
+use crate::model::table::{Column, scan_schema};
 use crate::model::value::{Cells, EXACT, ValueRef};
 use crate::plan::file::image;
 
@@ -29,7 +29,7 @@ pub(crate) fn columns(plan: &TablePlan) -> Vec<Column> {
         }
     };
     add(&plan.after);
-    if plan.op == Op::Update && fires(plan, TriggerEvent::Update) {
+    if plan.op == Op::Update && plan.fires() {
         add(&plan.schema.columns);
     }
     columns
@@ -44,11 +44,6 @@ pub(crate) fn filled(plan: &TablePlan) -> Vec<Column> {
         Op::Insert => plan.schema.columns.iter().filter(own).cloned().collect(),
         Op::Update | Op::Delete => Vec::new(),
     }
-}
-
-/// True when the planned table has a trigger on this event.
-pub(crate) fn fires(plan: &TablePlan, event: TriggerEvent) -> bool {
-    plan.schema.triggers.iter().any(|t| t.event == event)
 }
 
 /// The image that rows are found by: its first columns are the key's.

@@ -5,9 +5,7 @@ use crate::diff::loss::Lost;
 use crate::diff::pair::TablePair;
 use crate::error::{Error, Result};
 use crate::model::plan::Op;
-use crate::model::table::{
-    Affinity, Automatic, ForeignAction, TableName, TableSchema, TriggerEvent,
-};
+use crate::model::table::{Affinity, Automatic, ForeignAction, TableName, TableSchema};
 
 /// Integer keys from here on leave an AUTOINCREMENT counter little room.
 const HUGE_ID: i64 = 1 << 62;
@@ -19,17 +17,12 @@ const SOFT_DELETE: [&str; 5] = ["deleted_at", "deleted", "is_deleted", "deleted_
 /// the columns that are written.
 pub fn notes(schema: &TableSchema, op: Op, written: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
-    let event = match op {
-        Op::Insert => TriggerEvent::Insert,
-        Op::Update => TriggerEvent::Update,
-        Op::Delete => TriggerEvent::Delete,
-    };
     let verb = match op {
         Op::Insert => "insert",
         Op::Update => "update",
         Op::Delete => "delete",
     };
-    for trigger in schema.triggers.iter().filter(|t| t.event == event) {
+    for trigger in schema.triggers.iter().filter(|t| t.event == op.event()) {
         notes.push(format!(
             "trigger {} fires on each {verb}: audit rows and change feeds it writes are not undone",
             trigger.name

@@ -285,6 +285,42 @@ async fn c3_rows_that_are_swallowed_are_conflicts() {
 }
 
 #[tokio::test]
+async fn c3_a_trigger_s_own_conflict_clause_is_obeyed() {
+    // With a clause in the table's definition, which has to be overridden, so are the triggers'.
+    for (clause, written) in [("", 4), (" on conflict ignore", 0)] {
+        let lab = Lab::new(&format!(
+            "create table t(id integer primary key, v integer unique{clause});;
+             insert into t values (1, 1), (2, 2);;
+             create table cnt(k text primary key, n integer default 0);;
+             create trigger seen after insert on t begin
+                 insert or ignore into cnt(k) values ('t');
+                 update cnt set n = n + 1 where k = 't'; end;;
+             create trigger moved after update on t begin
+                 insert or ignore into cnt(k) values ('t');
+                 update or replace cnt set n = n + 10 where k = 't'; end;;
+             insert into cnt values ('t', 0)"
+        ))
+        .await;
+        let new = vec![vec![int(3), int(3)], vec![int(4), int(4)]];
+        let rows = |n: i64| vec![vec![int(1), int(n + 1)], vec![int(2), int(n + 2)]];
+        let steps = vec![
+            Step::insert("t", &["id", "v"], new),
+            Step::update("t", &["id", "v"], rows(0), rows(10)),
+        ];
+        let plan = lab.plan("aaaaaa", 9, steps).await;
+        let receipt = lab.apply(&plan).await.unwrap();
+        let done: u64 = receipt.tables.iter().map(|t| t.written).sum();
+        assert_eq!((done, receipt.conflict_count()), (written, 4 - written), "{receipt:?}");
+        let n = if clause.is_empty() { "22" } else { "0" };
+        assert_eq!(lab.one("select n from cnt").await, n);
+        for conflict in &receipt.conflicts {
+            let said = "cnt.k (OR ABORT, which overrides the ON CONFLICT clause of t";
+            assert!(conflict.detail.contains(said), "{}", conflict.detail);
+        }
+    }
+}
+
+#[tokio::test]
 async fn c4_a_trigger_that_rewrites_the_row_stops_it() {
     let lab = Lab::new(
         "create table t(id integer primary key, v integer, at text);;

@@ -41,12 +41,12 @@ impl<'a> Refusals<'a> {
             return Ok((Reason::ForeignKey, orphan.map_or_else(hang, |(_, detail)| detail)));
         }
         if !e.is_unique() {
-            return Ok((Reason::Constraint, e.message));
+            return Ok((Reason::Constraint, self.words(e)));
         }
         if self.plan.op == Op::Insert && self.holder(&self.plan.key.columns, key, None)?.is_some() {
             return Ok((Reason::Exists, "another row has this key".into()));
         }
-        let Some(after) = after else { return Ok((Reason::Constraint, e.message)) };
+        let Some(after) = after else { return Ok((Reason::Constraint, self.words(e))) };
         for unique in self.plan.schema.uniques.iter().filter(|u| !u.partial) {
             let Some(columns) = unique.columns.iter().cloned().collect::<Option<Vec<_>>>() else {
                 continue;
@@ -68,7 +68,21 @@ impl<'a> Refusals<'a> {
                 return Ok((Reason::Recreated, detail));
             }
         }
-        Ok((Reason::Constraint, e.message))
+        Ok((Reason::Constraint, self.words(e)))
+    }
+
+    /// What SQLite says; of a trigger's statement also whose clause it follows.
+    fn words(&self, e: SqliteError) -> String {
+        let table = &self.plan.table.name;
+        let own = e.message.contains(&format!("constraint failed: {table}."));
+        match e.message.contains("constraint failed") && !own && sql::overrides_triggers(self.plan)
+        {
+            true => format!(
+                "{} (OR ABORT, which overrides the ON CONFLICT clause of {table}, holds for its triggers too)",
+                e.message
+            ),
+            false => e.message,
+        }
     }
 
     /// The key, in words, of a row with these values; `own` is left out of the search.

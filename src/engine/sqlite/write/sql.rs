@@ -1,11 +1,13 @@
 //! The SQL of reading and writing single rows. Every statement that the target emits is
 //! made here, from names of the catalogue; values are bound.
 //!
-//! Writes are plain: `OR ABORT` overrides an ON CONFLICT clause of the schema, so that a
-//! refused row says so, and a row's address is a direct predicate, never a sub-query.
+//! Writes are plain: where a clash would not abort by itself, `OR ABORT` overrides the schema's
+//! ON CONFLICT clause, so that a refused row says so; and a row's address is a direct predicate,
+//! never a sub-query.
 
 use std::fmt::Write as _;
 
+use crate::engine::sqlite::catalogue::words;
 use crate::engine::sqlite::raw::quote;
 use crate::model::plan::{Op, TablePlan};
 use crate::model::table::{Collation, Column, Key, TableName};
@@ -45,6 +47,23 @@ pub(super) struct Write {
     pub(super) guard: Vec<usize>,
 }
 
+/// True when the table's definition has an ON CONFLICT clause, which a write overrides.
+fn has_clause(plan: &TablePlan) -> bool {
+    words(&plan.schema.ddl).any(|word| word == "CONFLICT")
+}
+
+/// True when the write overrides the clauses of the statements in its triggers too: SQLite takes
+/// the outer statement's for theirs ("CREATE TRIGGER", 2.1).
+pub(super) fn overrides_triggers(plan: &TablePlan) -> bool {
+    plan.op != Op::Delete && plan.fires() && has_clause(plan)
+}
+
+/// What makes a clash refuse a row whatever the table's definition says of it. Without a clause
+/// there a plain statement does the same, and leaves its triggers' statements theirs.
+fn or_abort(plan: &TablePlan) -> &'static str {
+    if plan.fires() && !has_clause(plan) { "" } else { " or abort" }
+}
+
 /// The statement that writes one row as `plan` says. The parameters are the values, the
 /// key, the guard.
 pub(super) fn write(plan: &TablePlan) -> Write {
@@ -57,7 +76,7 @@ pub(super) fn write(plan: &TablePlan) -> Write {
     match plan.op {
         Op::Insert => {
             let values = pick(&plan.after, &|c| !generated(c));
-            let mut sql = format!("insert or abort into main.{table} (");
+            let mut sql = format!("insert{} into main.{table} (", or_abort(plan));
             list(&mut sql, values.iter().map(|i| quote(&plan.after[*i].name)), ", ");
             sql.push_str(") values (");
             list(&mut sql, (1..=values.len()).map(|n| format!("?{n}")), ", ");
@@ -68,7 +87,7 @@ pub(super) fn write(plan: &TablePlan) -> Write {
             let values = pick(&plan.after, &|c| !is_key(c) && !generated(c));
             let written = |c: &Column| values.iter().any(|i| plan.after[*i].name == c.name);
             let guard = pick(&plan.before, &|c| written(c));
-            let mut sql = format!("update or abort main.{table} set ");
+            let mut sql = format!("update{} main.{table} set ", or_abort(plan));
             let sets = values.iter().zip(1..);
             let sets = sets.map(|(i, n)| format!("{} = ?{n}", quote(&plan.after[*i].name)));
             list(&mut sql, sets, ", ");
@@ -209,7 +228,7 @@ mod tests {
     fn the_writes_are_plain() {
         assert_eq!(
             write(&plan(Op::Insert)).sql,
-            r#"insert or abort into main."t; drop" ("k ""1""", "v") values (?1, ?2)"#
+            r#"insert into main."t; drop" ("k ""1""", "v") values (?1, ?2)"#
         );
         let key = |n| {
             format!(
@@ -234,6 +253,24 @@ mod tests {
                 guard(r#""g""#, 3)
             )
         );
+    }
+
+    #[test]
+    fn c3_a_clause_of_the_definition_is_always_overridden() {
+        for (fires, ddl, aborts) in [
+            (false, "create table t(k text)", true),
+            (true, "create table t(k text, \"on conflict\" text) -- on conflict ignore", false),
+            (false, "create table t(k text unique on conflict ignore)", true),
+            (true, "create table t(k text unique on /* */ Conflict ignore)", true),
+        ] {
+            let mut plan = plan(Op::Insert);
+            plan.schema.ddl = ddl.into();
+            if !fires {
+                plan.schema.triggers.clear();
+            }
+            let sql = write(&plan).sql;
+            assert_eq!(sql.starts_with("insert or abort into "), aborts, "{fires} {ddl}: {sql}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::engine::sqlite::write::{Stop, sql};
 use crate::error::Error;
 use crate::model::conflict::Reason;
 use crate::model::plan::{Op, TablePlan};
-use crate::model::table::{Column, TriggerEvent};
+use crate::model::table::Column;
 use crate::model::value::{Cells, ValueRef};
 use crate::target::Written;
 
@@ -33,8 +33,6 @@ pub(super) struct Writing<'a> {
     children: Vec<(String, Statement<'a>)>,
     /// A savepoint around each row, where more than its own statement may be undone.
     savepoint: Option<[Statement<'a>; 3]>,
-    /// Triggers of this operation were in the plan.
-    triggers_shown: bool,
     refusals: Refusals<'a>,
 }
 
@@ -82,13 +80,7 @@ impl<'a> Writing<'a> {
                 hanging.push((child.table, connection.prepare(&sql)?));
             }
         }
-        let event = match plan.op {
-            Op::Insert => TriggerEvent::Insert,
-            Op::Update => TriggerEvent::Update,
-            Op::Delete => TriggerEvent::Delete,
-        };
-        let triggers_shown = plan.schema.triggers.iter().any(|t| t.event == event);
-        let savepoint = if triggers_shown || !hanging.is_empty() {
+        let savepoint = if plan.fires() || !hanging.is_empty() {
             Some([
                 connection.prepare("savepoint restorekit_row")?,
                 connection.prepare("release restorekit_row")?,
@@ -109,7 +101,6 @@ impl<'a> Writing<'a> {
             parameters: Vec::new(),
             children: hanging,
             savepoint,
-            triggers_shown,
             refusals: Refusals::new(connection, plan),
         })
     }
@@ -204,7 +195,7 @@ impl<'a> Writing<'a> {
             }
             Ok(()) => match (self.connection.changes(), self.connection.total_changes() - total) {
                 (1, 1) => None,
-                (1, 2..) if self.triggers_shown => None,
+                (1, 2..) if self.plan.fires() => None,
                 (1, more) => {
                     let detail = format!("it would change {} rows elsewhere", more - 1);
                     Some((Reason::Constraint, detail))

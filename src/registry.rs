@@ -14,6 +14,7 @@ use crate::engine::postgres::write::PostgresTarget;
 use crate::engine::sqlite::write::SqliteTarget;
 use crate::engine::{mysql, postgres, sqlite};
 use crate::error::{Error, Result};
+use crate::model::origin::Identity;
 use crate::model::side::Which;
 use crate::source::Source;
 use crate::target::{Replica, Target};
@@ -181,6 +182,13 @@ pub async fn open_replica(location: &str) -> Result<Box<dyn Replica>> {
         Location::Mysql(url) => Ok(Box::new(MysqlReplica::open(url).await?)),
         Location::Postgres(url) => Ok(Box::new(PostgresReplica::open(url).await?)),
     }
+}
+
+/// The identity of the file that a location leads to; `None` for a server, and where there is no
+/// such file. Nothing is opened.
+pub fn file_at(location: &str) -> Option<Identity> {
+    let path = Location::parse(location).ok()?.path()?.to_str()?;
+    Some(sqlite::file::DatabaseFile::find(path, Which::Live).ok()?.identity())
 }
 
 /// Runs SQL on a database of restorekit's own making, in one transaction; the file is

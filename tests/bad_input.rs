@@ -526,3 +526,29 @@ fn g5_a_full_disk_leaves_live_as_it_was() {
     }
     assert!(same && kept, "live changed: {same} {kept}");
 }
+
+#[test]
+fn s4_a_plan_whose_link_to_live_leads_elsewhere_by_now_is_not_applied() {
+    let case = Case::new();
+    std::fs::rename(case.path("prod.db"), case.path("v1.db")).unwrap();
+    std::fs::copy(case.path("v1.db"), case.path("v2.db")).unwrap();
+    let link = |to: &str| {
+        std::fs::remove_file(case.path("current.db")).ok();
+        std::os::unix::fs::symlink(to, case.path("current.db")).unwrap();
+    };
+    let restore = "restore --live current.db --backup snaps@latest --table events";
+    link("v1.db");
+    let plan = case.sandbox.run(&format!("{restore} --dry-run --format json")).exits(0).json();
+    let id = plan["plan"].as_str().unwrap().to_owned();
+    link("v2.db");
+    case.fails(&format!("apply {id} --yes"), 5, &["current.db led to", "v1.db when", "v2.db now"]);
+    // Either one is written once it is named, the planned one without more.
+    let v1 = case.path("v1.db").canonicalize().unwrap();
+    case.sandbox.run(&format!("apply {id} --yes --live {}", v1.display())).exits(0);
+    assert_eq!(case.sandbox.sqlite("v1.db", "select count(*) from events"), "500\n");
+    case.fails("undo --yes", 5, &["current.db led to", "v2.db now"]);
+    assert_eq!(case.sandbox.sqlite("v2.db", "select count(*) from events"), "450\n");
+    link("v1.db");
+    case.sandbox.run("undo --yes").exits(0);
+    assert_eq!(case.sandbox.sqlite("v1.db", "select count(*) from events"), "450\n");
+}

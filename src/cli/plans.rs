@@ -12,6 +12,7 @@ use crate::cli::interrupt::Graceful;
 use crate::cli::sides::OpenSides;
 use crate::cli::{Context, connect};
 use crate::error::{Error, Kind, Result};
+use crate::model::origin::Identity;
 use crate::model::plan::{Op, PlanHeader};
 use crate::model::side::Which;
 use crate::model::table::Carrier;
@@ -152,6 +153,10 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
         Kind::Failed => e.hint(format!("restorekit apply {}", header.id)),
         _ => e,
     };
+    let done = operation.as_ref().is_some_and(|o| o.receipt.is_some());
+    if order.live.is_none() && !done {
+        leads_there_still(header, bound, order.resume)?;
+    }
     let location =
         order.live.map_or_else(|| connect::again(context, bound.location()), str::to_owned);
     let mut target =
@@ -159,7 +164,6 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
             None => e.hint(format!("the plan is for {bound}: if it lies elsewhere, add --live")),
             Some(_) => e,
         })?;
-    let done = operation.as_ref().is_some_and(|o| o.receipt.is_some());
     let asked = match done || plan.rows() == 0 {
         true => Ok(false),
         false => ask(context, &plan, target.as_mut(), order).await,
@@ -208,6 +212,29 @@ pub async fn carry_out(context: &Context, plan: PlanFile, order: &Order<'_>) -> 
     }
     let conflicts = receipt.conflict_count() > 0 || unfit(&plan) || !excluded.is_empty();
     Ok(if conflicts { CONFLICTS } else { 0 })
+}
+
+/// Refuses a plan whose live was named by a path, such as a link, that leads to another file now:
+/// what the person means may be either.
+fn leads_there_still(header: &PlanHeader, bound: &Identity, resume: bool) -> Result<()> {
+    let (given, planned) = (&header.binding.live.location, &header.binding.target);
+    let moved = |now: &Identity| !now.same(bound) && now.location() != bound.location();
+    match registry::file_at(given).filter(|now| bound.same(planned) && moved(now)) {
+        None => Ok(()),
+        Some(now) => Err(Error::refused(format!(
+            "{given} led to {} when plan {} was made, and leads to {} now",
+            bound.location(),
+            header.id,
+            now.location()
+        ))
+        .hint(format!(
+            "to write to the former: restorekit apply {}{} --live {}",
+            header.id,
+            if resume { " --resume" } else { "" },
+            shell_word(bound.location())
+        ))
+        .hint("to write to the latter: plan again")),
+    }
 }
 
 /// The replicas that are waited for.

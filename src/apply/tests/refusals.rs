@@ -3,8 +3,9 @@
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 
-use super::harness::{Lab, Step, identity, int, raw, run};
+use super::harness::{Lab, Step, describe, identity, int, raw, run};
 use crate::apply::{ApplyOptions, apply};
+use crate::engine::sqlite::write::SqliteTarget;
 use crate::error::Kind;
 use crate::model::value::Value;
 use crate::plan::file::PlanFile;
@@ -209,6 +210,26 @@ async fn s4_a_file_that_is_swapped_between_batches_stops_the_run() {
     assert!(e.to_string().contains("another file"), "{e}");
     assert!(e.hints().iter().any(|hint| hint.contains("apply --resume")), "{:?}", e.hints());
     target.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn s4_a_link_that_leads_elsewhere_between_batches_stops_the_run() {
+    let lab = Lab::new(TABLE).await;
+    let plan = lab.plan("aaaaaa", 5, insert()).await;
+    let (link, other) = (lab.folder.path().join("current.db"), lab.folder.path().join("v2.db"));
+    std::fs::copy(lab.live(), &other).unwrap();
+    std::os::unix::fs::symlink(lab.live(), &link).unwrap();
+    let opened = SqliteTarget::open(link.to_str().unwrap(), describe).await;
+    let mut target = Box::new(opened.unwrap());
+    let switch = After(10, 0.into(), || {
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+    });
+    let e = apply(&plan, &mut *target, &lab.options(), &switch).await.unwrap_err();
+    target.close().await.unwrap();
+    assert_eq!(e.kind(), Kind::Stopped, "{e}");
+    assert!(e.to_string().contains("live.db, and is"), "{e}");
+    assert_eq!(lab.one("select count(*) from t").await, "11");
 }
 
 #[tokio::test]

@@ -117,11 +117,15 @@ impl Opened {
         self.file.identity()
     }
 
-    /// The identity of the file that stands at the connection's path now; an error when
-    /// there is none. Neither look opens the file.
+    /// The identity of the file to which the given path, which may be a link, and the
+    /// connection's own path lead now: another one where either does. An error when there is
+    /// none. No look opens the file.
     pub(crate) fn identity_now(&self) -> Result<Identity> {
-        let path = self.file.path.to_string_lossy();
-        Ok(DatabaseFile::find(&path, Which::Live)?.identity())
+        let given = DatabaseFile::find(&self.file.shown, Which::Live)?.identity();
+        if !given.same(&self.identity()) {
+            return Ok(given);
+        }
+        Ok(DatabaseFile::find(&self.file.path.to_string_lossy(), Which::Live)?.identity())
     }
 
     /// The file as it was when the connection was opened.

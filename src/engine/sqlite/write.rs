@@ -82,11 +82,14 @@ impl SqliteTarget {
         let now = self.connection.identity_now().map_err(|e| {
             Error::refused(format!("live: {} is no longer there", self.path)).because(e)
         })?;
-        if now.same(&self.connection.identity()) {
+        let opened = self.connection.identity();
+        if now.same(&opened) {
             return Ok(());
         }
+        let (was, is) = (opened.location(), now.location());
+        let moved = if was == is { String::new() } else { format!(": it was {was}, and is {is}") };
         Err(Error::refused(format!(
-            "live: {} is another file now than when it was opened",
+            "live: {} is another file now than when it was opened{moved}",
             self.path
         ))
         .hint("find out who replaced it, then plan again"))

@@ -47,7 +47,8 @@ impl Planned {
     }
 }
 
-fn columns_of(columns: &[Column], names: &[String]) -> Vec<Column> {
+/// The columns of these names, in the order of the names.
+pub(crate) fn columns_of(columns: &[Column], names: &[String]) -> Vec<Column> {
     names.iter().filter_map(|n| columns.iter().find(|c| c.name == *n).cloned()).collect()
 }
 

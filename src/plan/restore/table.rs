@@ -158,11 +158,9 @@ impl<'a> TableJob<'a> {
         if !held.is_empty() {
             let all = concat_batches(&scan_schema(&columns), &held)?;
             let live = self.mount.source(Which::Live).clone();
-            let (waves, rest) =
-                in_waves(live.as_ref(), &schema, &columns, all, self.planned).await?;
-            for wave in waves {
-                self.write(wave).await?;
-            }
+            let (ordered, rest) =
+                in_waves(live.as_ref(), &schema, &columns, &all, self.planned).await?;
+            self.write(ordered).await?;
             self.refuse_orphans(&rest).await?;
         }
         self.end(skipped).await

@@ -2,6 +2,7 @@
 //! library; what stands in the end is said by the sqlite3 shell.
 
 mod elsewhere;
+mod parents;
 mod patch;
 mod restore;
 mod verify;

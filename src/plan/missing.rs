@@ -29,7 +29,7 @@ use crate::progress::Progress;
 use crate::select::Predicate;
 
 /// How many keys are fetched from the backup at a time: their rows are in memory at once, in a few forms.
-const FETCH: usize = 8192;
+pub(crate) const FETCH: usize = 8192;
 
 /// More rows than these that live can't hold, and it is the column that can't be restored.
 const UNFIT: u64 = 1_000;
@@ -47,9 +47,66 @@ pub struct Missing<'a> {
     /// Rows handed on, and rows to pass over after the diff was begun again.
     given: usize,
     skip: usize,
-    unfit: Vec<Conflict>,
-    unfit_rows: u64,
+    fitting: Fitting<'a>,
     unevaluated: u64,
+}
+
+/// The backup's rows of given keys, but for those with a value that live's columns can't hold.
+pub struct Fitting<'a> {
+    mount: &'a Mount,
+    pair: &'a TablePair,
+    columns: &'a [Column],
+    left_out: Vec<Conflict>,
+    rows: u64,
+}
+
+impl<'a> Fitting<'a> {
+    /// Rows of a table with these columns.
+    pub fn new(mount: &'a Mount, pair: &'a TablePair, columns: &'a [Column]) -> Self {
+        Self { mount, pair, columns, left_out: Vec::new(), rows: 0 }
+    }
+
+    /// The rows of these keys, which ascend, of the columns `key`.
+    pub async fn fetch(&mut self, key: &[Column], keys: &RecordBatch) -> Result<RecordBatch> {
+        let backup = self.mount.source(Which::Backup);
+        let table = &self.pair.table.backup;
+        let mut found = Vec::new();
+        let mut parts = vec![(0, keys.num_rows())];
+        while let Some((first, count)) = parts.pop() {
+            let part = keys.slice(first, count);
+            match backup.fetch(table, self.columns, key, &part).await {
+                Ok(rows) => found.push(rows),
+                Err(e) if e.is_unfit() && count > 1 => {
+                    parts.push((first + count / 2, count - count / 2));
+                    parts.push((first, count / 2));
+                }
+                Err(e) if e.is_unfit() && self.rows < UNFIT => self.leave_out(key, &part, &e)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(concat_batches(&scan_schema(self.columns), &found)?)
+    }
+
+    fn leave_out(&mut self, columns: &[Column], key: &RecordBatch, e: &Error) -> Result<()> {
+        let cells = Cells::of(key, columns)?;
+        let values = (0..cells.width())
+            .map(|column| Ok(cells.get(0, column)?.to_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        let names: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
+        self.rows += 1;
+        self.left_out.push(Conflict {
+            table: self.pair.table.live.to_string(),
+            key: key_json(&names, &values),
+            reason: Reason::Unfit,
+            detail: e.to_string(),
+        });
+        Ok(())
+    }
+
+    /// The rows that were left out since this was last asked.
+    pub fn left_out(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.left_out)
+    }
 }
 
 impl<'a> Missing<'a> {
@@ -71,7 +128,6 @@ impl<'a> Missing<'a> {
             && !mostly_missing(mount, pair, &key).await?;
         let carried = if fetching { &[][..] } else { columns };
         let changes = begin(mount, pair, predicate, carried, Arc::clone(&progress)).await?;
-        let (given, skip, unfit, unfit_rows) = (0, 0, Vec::new(), 0);
         Ok(Self {
             mount,
             pair,
@@ -81,10 +137,9 @@ impl<'a> Missing<'a> {
             progress,
             changes,
             fetching,
-            given,
-            skip,
-            unfit,
-            unfit_rows,
+            given: 0,
+            skip: 0,
+            fitting: Fitting::new(mount, pair, columns),
             unevaluated: 0,
         })
     }
@@ -115,7 +170,7 @@ impl<'a> Missing<'a> {
         }
         let Some(first) = keys.first() else { return Ok(None) };
         let keys = concat_batches(&first.schema(), &keys)?;
-        Ok(Some(self.fetched(&keys).await?))
+        Ok(Some(self.fitting.fetch(&self.key, &keys).await?))
     }
 
     /// Begins the diff again, over the keys alone.
@@ -128,45 +183,9 @@ impl<'a> Missing<'a> {
         Ok(())
     }
 
-    /// The rows of these keys that live's columns can hold.
-    async fn fetched(&mut self, keys: &RecordBatch) -> Result<RecordBatch> {
-        let backup = Arc::clone(self.mount.source(Which::Backup));
-        let table = &self.pair.table.backup;
-        let mut found = Vec::new();
-        let mut parts = vec![(0, keys.num_rows())];
-        while let Some((first, count)) = parts.pop() {
-            let part = keys.slice(first, count);
-            match backup.fetch(table, self.columns, &self.key, &part).await {
-                Ok(rows) => found.push(rows),
-                Err(e) if e.is_unfit() && count > 1 => {
-                    parts.push((first + count / 2, count - count / 2));
-                    parts.push((first, count / 2));
-                }
-                Err(e) if e.is_unfit() && self.unfit_rows < UNFIT => self.leave_out(&part, &e)?,
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(concat_batches(&scan_schema(self.columns), &found)?)
-    }
-
-    fn leave_out(&mut self, key: &RecordBatch, e: &Error) -> Result<()> {
-        let cells = Cells::of(key, &self.key)?;
-        let values = (0..cells.width())
-            .map(|column| Ok(cells.get(0, column)?.to_owned()))
-            .collect::<Result<Vec<_>>>()?;
-        self.unfit_rows += 1;
-        self.unfit.push(Conflict {
-            table: self.pair.table.live.to_string(),
-            key: key_json(&self.pair.key.columns, &values),
-            reason: Reason::Unfit,
-            detail: e.to_string(),
-        });
-        Ok(())
-    }
-
-    /// The rows that were left out since this was last asked.
-    pub fn unfit(&mut self) -> Vec<Conflict> {
-        std::mem::take(&mut self.unfit)
+    /// The rows that were left out since this was last asked: live's columns can't hold them.
+    pub fn left_out(&mut self) -> Vec<Conflict> {
+        self.fitting.left_out()
     }
 
     /// The next change batch's selected rows with these columns.

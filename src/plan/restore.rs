@@ -7,7 +7,7 @@
 
 mod table;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -23,7 +23,7 @@ use crate::mount::Mount;
 use crate::plan::checks::{Planned, orphans};
 use crate::plan::draft::Draft;
 use crate::plan::lookup::{Rows, ascending};
-use crate::plan::missing::Missing;
+use crate::plan::missing::{Fitting, Missing};
 use crate::plan::order::parents_first;
 use crate::progress::Progress;
 use crate::select::Predicate;
@@ -50,19 +50,28 @@ pub struct RestoreOptions {
     pub lossy: Vec<String>,
 }
 
-/// Which rows of a table are meant.
-enum Scope {
-    /// The missing rows that the predicate, if any, selects.
-    Wanted(Option<Predicate>),
-    /// The missing rows that refer to a planned row.
-    Children,
-    /// The rows with these tuples in these columns: parents that are needed.
-    Parents(Needed),
+/// Which rows of a table are meant: those that are chosen, and besides them parents that are
+/// needed, which no predicate, rule or limit leaves out.
+#[derive(Default)]
+struct Scope {
+    chosen: Option<Chosen>,
+    /// The parents that rows to be restored need: their tuples, by the columns referred to.
+    needed: BTreeMap<Vec<String>, Vec<RecordBatch>>,
 }
 
-/// Parents that rows to be restored need, by the columns they refer to.
-#[derive(Default)]
-struct Needed(HashMap<Vec<String>, Vec<RecordBatch>>);
+/// Which of a table's missing rows are chosen.
+enum Chosen {
+    /// Those that the predicate, if any, selects.
+    Wanted(Option<Predicate>),
+    /// Those that refer to a planned row.
+    Children,
+}
+
+impl From<Chosen> for Scope {
+    fn from(chosen: Chosen) -> Self {
+        Self { chosen: Some(chosen), ..Self::default() }
+    }
+}
 
 /// Plans the return of missing rows into `draft`. `all` are the pairs of every table that
 /// both sides have, among which parents and children are found.
@@ -77,15 +86,15 @@ pub async fn plan_restore(
     let pairs: HashMap<&TableName, &TablePair> = all.iter().map(|p| (&p.table.live, p)).collect();
     let schemas: HashMap<TableName, TableSchema> =
         all.iter().map(|p| (p.table.live.clone(), p.schema.live.as_ref().clone())).collect();
-    let mut scopes: HashMap<TableName, Scope> = wanted
+    let mut scopes: BTreeMap<TableName, Scope> = wanted
         .into_iter()
-        .map(|w| (w.pair.table.live.clone(), Scope::Wanted(w.predicate)))
+        .map(|w| (w.pair.table.live.clone(), Chosen::Wanted(w.predicate).into()))
         .collect();
     if options.with_children {
         add_children(&mut scopes, &schemas);
     }
     if options.with_parents {
-        add_parents(mount, &mut scopes, &schemas, &pairs, &progress).await?;
+        add_parents(mount, &mut scopes, &schemas, &pairs, options.limit, &progress).await?;
     }
     let mut chosen: Vec<&TableSchema> = scopes.keys().filter_map(|t| schemas.get(t)).collect();
     chosen.sort_by(|a, b| a.name.cmp(&b.name));
@@ -140,7 +149,10 @@ async fn refuse_narrowed(mount: &Mount, pair: &TablePair) -> Result<()> {
 }
 
 /// Adds every table that refers to a chosen one, over any number of steps.
-fn add_children(scopes: &mut HashMap<TableName, Scope>, schemas: &HashMap<TableName, TableSchema>) {
+fn add_children(
+    scopes: &mut BTreeMap<TableName, Scope>,
+    schemas: &HashMap<TableName, TableSchema>,
+) {
     loop {
         let more: Vec<TableName> = schemas
             .values()
@@ -151,43 +163,51 @@ fn add_children(scopes: &mut HashMap<TableName, Scope>, schemas: &HashMap<TableN
         if more.is_empty() {
             return;
         }
-        scopes.extend(more.into_iter().map(|t| (t, Scope::Children)));
+        scopes.extend(more.into_iter().map(|t| (t, Chosen::Children.into())));
     }
 }
 
 /// Adds the parents that the wanted rows need and live lacks, over any number of steps.
 async fn add_parents(
     mount: &Mount,
-    scopes: &mut HashMap<TableName, Scope>,
+    scopes: &mut BTreeMap<TableName, Scope>,
     schemas: &HashMap<TableName, TableSchema>,
     pairs: &HashMap<&TableName, &TablePair>,
+    limit: Option<u64>,
     progress: &Arc<dyn Progress>,
 ) -> Result<()> {
     let nothing = Planned::default();
     let mut todo: Vec<(TableName, RecordBatch, Vec<Column>)> = Vec::new();
-    let start: Vec<TableName> = scopes
-        .iter()
-        .filter(|(_, s)| matches!(s, Scope::Wanted(_)))
-        .map(|(t, _)| t.clone())
-        .collect();
-    for table in start {
-        let Some(pair) = pairs.get(&table) else { continue };
-        let predicate = match scopes.get(&table) {
-            Some(Scope::Wanted(predicate)) => predicate.as_ref(),
-            _ => None,
+    for (table, scope) in scopes.iter() {
+        let (Some(pair), Some(Chosen::Wanted(predicate))) = (pairs.get(table), &scope.chosen)
+        else {
+            continue;
         };
         // References often are the key itself, or a part of it, so their columns say nothing.
         if pair.schema.live.foreign_keys.is_empty() {
             continue;
         }
-        let columns = reference_columns(pair);
+        let mut columns = reference_columns(pair);
+        if limit.is_some() {
+            // The same rows come first where they are planned: those that live can hold.
+            for column in written_columns(pair) {
+                if columns.iter().all(|c| c.name != column.name) {
+                    columns.push(column);
+                }
+            }
+        }
+        let mut left = limit.unwrap_or(u64::MAX);
         let mut missing =
-            Missing::start(mount, pair, predicate, &columns, Arc::clone(progress)).await?;
-        while let Some(batch) = missing.next().await? {
-            todo.push((table.clone(), batch, columns.clone()));
+            Missing::start(mount, pair, predicate.as_ref(), &columns, Arc::clone(progress)).await?;
+        while left > 0
+            && let Some(batch) = missing.next().await?
+        {
+            let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= rows as u64;
+            todo.push((table.clone(), batch.slice(0, rows), columns.clone()));
         }
     }
-    let mut asked: HashSet<(TableName, Vec<u8>)> = HashSet::new();
+    let mut asked = HashSet::new();
     while let Some((table, batch, columns)) = todo.pop() {
         let rows = Rows { columns: &columns, batch: &batch };
         for reference in schemas.get(&table).into_iter().flat_map(|s| &s.foreign_keys) {
@@ -195,7 +215,8 @@ async fn add_parents(
             let (Some(schema), Some(pair)) = (schemas.get(parent), pairs.get(parent)) else {
                 continue;
             };
-            if matches!(scopes.get(parent), Some(Scope::Wanted(None))) {
+            let chosen = scopes.get(parent).and_then(|scope| scope.chosen.as_ref());
+            if limit.is_none() && matches!(chosen, Some(Chosen::Wanted(None))) {
                 continue;
             }
             let lacking =
@@ -208,20 +229,11 @@ async fn add_parents(
             let keys = parent_keys(schema, reference, &batch, &fresh)?;
             let columns = reference_columns(pair);
             let theirs = named(schema, &reference.parent_columns);
-            let found = mount
-                .source(Which::Backup)
-                .fetch(&pair.table.backup, &columns, &theirs, &keys)
-                .await?;
+            // What live can't hold is told where the rows are fetched whole.
+            let found = Fitting::new(mount, pair, &columns).fetch(&theirs, &keys).await?;
             todo.push((parent.clone(), found, columns));
-            match scopes.entry(parent.clone()).or_insert_with(|| Scope::Parents(Needed::default()))
-            {
-                Scope::Parents(needed) => {
-                    needed.0.entry(reference.parent_columns.clone()).or_default().push(keys);
-                }
-                // A predicate or the children's rule would leave a needed parent out.
-                Scope::Wanted(predicate) => *predicate = None,
-                other @ Scope::Children => *other = Scope::Wanted(None),
-            }
+            let needed = &mut scopes.entry(parent.clone()).or_default().needed;
+            needed.entry(reference.parent_columns.clone()).or_default().push(keys);
         }
     }
     Ok(())
@@ -233,14 +245,14 @@ fn not_asked(
     reference: &ForeignKey,
     rows: Rows<'_>,
     lacking: Vec<usize>,
-    asked: &mut HashSet<(TableName, Vec<u8>)>,
+    asked: &mut HashSet<(TableName, Vec<String>, Vec<u8>)>,
 ) -> Result<Vec<u32>> {
     let theirs = named(parent, &reference.parent_columns);
     let cells = rows.cells(&reference.columns)?;
     let mut fresh = Vec::new();
     for row in lacking {
         if let Some(tuple) = collated(&cells, row, &theirs)?
-            && asked.insert((parent.name.clone(), tuple))
+            && asked.insert((parent.name.clone(), reference.parent_columns.clone(), tuple))
         {
             fresh.push(row as u32);
         }
@@ -283,4 +295,11 @@ fn reference_columns(pair: &TablePair) -> Vec<Column> {
         }
     }
     columns
+}
+
+/// What is written of a missing row: the key, then all else that both sides have.
+fn written_columns(pair: &TablePair) -> Vec<Column> {
+    let key = pair.key_columns();
+    let rest = pair.common().filter(|c| !key.iter().any(|k| k.name == c.name));
+    key.iter().chain(rest).filter(|c| !c.generated).cloned().collect()
 }

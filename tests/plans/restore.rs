@@ -6,7 +6,7 @@ use restorekit::plan::restore::RestoreOptions;
 
 use super::{Ask, Case, notes, skipped, tables};
 
-const FAMILY: &str = "
+pub(super) const FAMILY: &str = "
 create table a(id integer primary key, v text);
 create table b(id integer primary key, a_id integer not null references a(id), v text);
 create table c(id integer primary key, b_id integer references b(id), v text);
@@ -16,7 +16,7 @@ insert into b select id, id, 'b' || id from a;
 insert into c select id, id, 'c' || id from a;
 insert into c values (10, null, 'c10');";
 
-const PARENTS: RestoreOptions =
+pub(super) const PARENTS: RestoreOptions =
     RestoreOptions { with_parents: true, with_children: false, limit: None, lossy: Vec::new() };
 const CHILDREN: RestoreOptions =
     RestoreOptions { with_parents: false, with_children: true, limit: None, lossy: Vec::new() };
@@ -25,7 +25,7 @@ fn plain() -> RestoreOptions {
     RestoreOptions::default()
 }
 
-fn named(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
+pub(super) fn named(pairs: &[(&str, u64)]) -> Vec<(String, u64)> {
     pairs.iter().map(|(t, n)| (t.to_string(), *n)).collect()
 }
 

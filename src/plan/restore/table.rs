@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 
-use super::{Needed, Scope, named};
+use super::{Chosen, Scope, named, written_columns};
 use crate::diff::loss::Lost;
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
@@ -21,8 +21,8 @@ use crate::mount::Mount;
 use crate::plan::checks::{Planned, check, key_json};
 use crate::plan::draft::Draft;
 use crate::plan::images::{Batches, origins, without_from};
-use crate::plan::lookup::Rows;
-use crate::plan::missing::Missing;
+use crate::plan::lookup::{Rows, ascending};
+use crate::plan::missing::{FETCH, Fitting, Missing};
 use crate::plan::notes;
 use crate::plan::proof::{prove_key, uncounted, unkeyed};
 use crate::plan::waves::in_waves;
@@ -62,9 +62,7 @@ impl<'a> TableJob<'a> {
         let schema = &pair.schema.live;
         schema.require_writable()?;
         let key = pair.key_columns();
-        let rest = pair.common().filter(|c| !key.iter().any(|k| k.name == c.name));
-        let columns: Vec<Column> =
-            key.iter().chain(rest).filter(|c| !c.generated).cloned().collect();
+        let columns = written_columns(pair);
         let written: Vec<String> = columns.iter().map(|c| c.name.clone()).collect();
         let lacking = notes::unfillable(schema, &written);
         if !lacking.is_empty() {
@@ -120,39 +118,55 @@ impl<'a> TableJob<'a> {
         let mut held = Vec::new();
         let mut left = limit.unwrap_or(u64::MAX);
         // A key that the user named is proved over all rows.
-        let named = self.pair.key.origin == KeyOrigin::Named;
+        let proving = self.pair.key.origin == KeyOrigin::Named;
         let mut skipped = Vec::new();
-        match scope {
-            Scope::Parents(needed) => {
-                for batch in self.parents(needed).await? {
-                    self.take(batch, itself, &mut held).await?;
+        let Scope { chosen, needed } = scope;
+        // The keys of rows that are taken, and of those that are told to be unfit.
+        let (mut taken, mut told) = (HashSet::new(), HashSet::new());
+        if let Some(chosen) = chosen {
+            let (predicate, children) = match chosen {
+                Chosen::Wanted(predicate) => (predicate, false),
+                Chosen::Children => (None, true),
+            };
+            let mut missing =
+                Missing::start(self.mount, self.pair, predicate.as_ref(), &columns, progress)
+                    .await?;
+            while let Some(batch) = missing.next().await? {
+                let unfit = missing.left_out();
+                told.extend(unfit.iter().map(|conflict| conflict.key.to_string()));
+                self.refuse(&unfit).await?;
+                let batch = if children { self.children_of_planned(batch)? } else { batch };
+                let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
+                left -= rows as u64;
+                let mut batch = batch.slice(0, rows);
+                if !needed.is_empty() {
+                    batch = self.not_taken(&batch, &mut taken)?;
+                }
+                self.take(batch, itself, &mut held).await?;
+                if left == 0 && !proving {
+                    break;
                 }
             }
-            Scope::Wanted(_) | Scope::Children => {
-                let (predicate, children) = match scope {
-                    Scope::Wanted(predicate) => (predicate, false),
-                    _ => (None, true),
-                };
-                let mut missing =
-                    Missing::start(self.mount, self.pair, predicate.as_ref(), &columns, progress)
-                        .await?;
-                while let Some(batch) = missing.next().await? {
-                    self.refuse(&missing.unfit()).await?;
-                    let batch = if children { self.children_of_planned(batch)? } else { batch };
-                    let rows = batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    left -= rows as u64;
-                    self.take(batch.slice(0, rows), itself, &mut held).await?;
-                    if left == 0 && !named {
-                        break;
-                    }
-                }
-                self.refuse(&missing.unfit()).await?;
-                if left > 0 || named {
-                    prove_key(self.pair, &missing.counts())?;
-                    let counts = missing.counts();
-                    skipped = uncounted(&counts, missing.unevaluated());
-                    self.notes.extend(unkeyed(&counts));
-                }
+            self.refuse(&missing.left_out()).await?;
+            if left > 0 || proving {
+                prove_key(self.pair, &missing.counts())?;
+                let counts = missing.counts();
+                skipped = uncounted(&counts, missing.unevaluated());
+                self.notes.extend(unkeyed(&counts));
+            }
+        }
+        let mut fitting = Fitting::new(self.mount, self.pair, &columns);
+        for (names, keys) in needed {
+            let theirs = named(&schema, &names);
+            let keys = ascending(&concat_batches(&keys[0].schema(), &keys)?)?;
+            for first in (0..keys.num_rows()).step_by(FETCH) {
+                let part = keys.slice(first, FETCH.min(keys.num_rows() - first));
+                let batch = fitting.fetch(&theirs, &part).await?;
+                let mut unfit = fitting.left_out();
+                unfit.retain(|conflict| told.insert(conflict.key.to_string()));
+                self.refuse(&unfit).await?;
+                let batch = self.not_taken(&batch, &mut taken)?;
+                self.take(batch, itself, &mut held).await?;
             }
         }
         if !held.is_empty() {
@@ -243,30 +257,14 @@ impl<'a> TableJob<'a> {
         Ok(filter_record_batch(&batch, &BooleanArray::from(keep))?)
     }
 
-    /// The needed parents, each once.
-    async fn parents(&self, needed: Needed) -> Result<Vec<RecordBatch>> {
-        let backup = &self.mount.source(Which::Backup);
-        let schema = self.pair.schema.live.as_ref();
-        let key_names: Vec<String> = self.pair.key.columns.clone();
-        let mut seen = HashSet::new();
-        let mut all = Vec::new();
-        for (names, keys) in needed.0 {
-            let theirs = named(schema, &names);
-            for keys in keys {
-                let table = &self.pair.table.backup;
-                let batch = backup.fetch(table, &self.asked, &theirs, &keys).await?;
-                let cells = Rows { columns: &self.asked, batch: &batch };
-                let cells = cells.cells(&key_names)?;
-                let keep = (0..batch.num_rows())
-                    .map(|row| {
-                        let tuple = collated(&cells, row, &self.key)?;
-                        Ok(tuple.is_some_and(|t| seen.insert(t)))
-                    })
-                    .collect::<Result<Vec<bool>>>()?;
-                all.push(filter_record_batch(&batch, &BooleanArray::from(keep))?);
-            }
-        }
-        Ok(all)
+    /// The rows whose keys were not taken before.
+    fn not_taken(&self, batch: &RecordBatch, taken: &mut HashSet<Vec<u8>>) -> Result<RecordBatch> {
+        let rows = Rows { columns: &self.asked, batch };
+        let cells = rows.cells(&self.pair.key.columns)?;
+        let keep = (0..batch.num_rows())
+            .map(|row| Ok(collated(&cells, row, &self.key)?.is_some_and(|key| taken.insert(key))))
+            .collect::<Result<Vec<bool>>>()?;
+        Ok(filter_record_batch(batch, &BooleanArray::from(keep))?)
     }
 
     /// Records rows of a table that refers to itself whose parent is nowhere.

@@ -46,6 +46,10 @@ pub(crate) fn filled(plan: &TablePlan) -> Vec<Column> {
     }
 }
 
+fn is_generated(plan: &TablePlan, column: &Column) -> bool {
+    plan.schema.column(&column.name).is_some_and(|c| c.generated)
+}
+
 /// The image that rows are found by: its first columns are the key's.
 pub(crate) fn keys(batch: &Batch) -> Result<&RecordBatch> {
     batch
@@ -87,7 +91,9 @@ pub(crate) fn expected(
     }
     let mut arrays = Vec::with_capacity(columns.len() + 1);
     for column in columns {
-        match images.iter().flatten().find_map(|image| image.column_by_name(&column.name)) {
+        // What is generated follows what is written.
+        let kept = if written && is_generated(plan, column) { 1 } else { 2 };
+        match images[..kept].iter().flatten().find_map(|image| image.column_by_name(&column.name)) {
             Some(array) => arrays.push(Arc::clone(array)),
             None => return Ok(None),
         }
@@ -236,9 +242,7 @@ impl<'a> Judge<'a> {
         }
         let Some((earlier, was_at)) = earlier else { return Ok(None) };
         for (place, column) in self.columns.iter().enumerate() {
-            if !self.after.places.contains(&place)
-                && self.live.get(at, place)? != earlier.live.get(was_at, place)?
-            {
+            if self.stays(place) && self.live.get(at, place)? != earlier.live.get(was_at, place)? {
                 let detail = format!("{}: a trigger changes it, which is not planned", column.name);
                 return Ok(Some(detail));
             }
@@ -246,10 +250,15 @@ impl<'a> Judge<'a> {
         Ok(None)
     }
 
+    /// True for a column that must not move: it is not written, and not generated from what is.
+    fn stays(&self, place: usize) -> bool {
+        !self.after.places.contains(&place) && !is_generated(self.plan, &self.columns[place])
+    }
+
     /// The rows that whole columns show to be as they were, but for what is written. Of the others
     /// nothing is said.
     fn still(&self, earlier: &Judge<'_>, places: &[usize]) -> BooleanBuffer {
-        let kept = (0..self.columns.len()).filter(|place| !self.after.places.contains(place));
+        let kept = (0..self.columns.len()).filter(|place| self.stays(*place));
         let names = kept.map(|place| self.columns[place].name.as_str()).map(|name| (name, name));
         let compared = take(earlier.read, places).ok().and_then(|was| same(&was, self.read, names));
         compared.unwrap_or_else(|| BooleanBuffer::new_unset(self.read.num_rows()))

@@ -5,6 +5,7 @@ use chrono::Duration;
 use super::harness::{Lab, Step, int, text};
 use crate::error::Kind;
 use crate::model::conflict::Reason;
+use crate::model::plan::Op;
 use crate::model::value::Value;
 use crate::plan::file::PlanFile;
 use crate::undo::undo;
@@ -200,4 +201,42 @@ async fn a_plan_that_was_never_applied_has_no_undo() {
     let e = undo(&plan, &lab.plan_path("bbbbbb"), "bbbbbb", Duration::hours(1)).await.unwrap_err();
     assert_eq!(e.kind(), Kind::Usage);
     assert!(!lab.plan_path("bbbbbb").exists());
+}
+
+#[tokio::test]
+async fn t16_generated_columns_follow_what_is_written_and_taken_back() {
+    let touch = ";; create trigger note after update on t begin insert into log values (1); end";
+    for (trigger, judged) in [(touch, vec!["id", "price"]), ("", vec!["id", "price", "total"])] {
+        for kind in ["virtual", "stored"] {
+            let lab = Lab::new(&format!(
+                "create table log(x);;
+                 create table t(id integer primary key, price integer, qty integer,
+                   total integer as (price * qty) {kind});;
+                 insert into t(id, price, qty) values (1, 2, 10), (2, 3, 10){trigger}"
+            ))
+            .await;
+            let before = lab.dump().await;
+            let rows = |prices: [i64; 2], width: usize| -> Vec<Vec<Value>> {
+                let row =
+                    |(id, price): (i64, i64)| [id, price, price * 10].map(int)[..width].to_vec();
+                (1..).zip(prices).map(row).collect()
+            };
+            let step = Step {
+                table: "t",
+                op: Op::Update,
+                key: vec!["id"],
+                before: (judged.clone(), rows([2, 3], judged.len())),
+                after: (vec!["id", "price"], rows([5, 6], 2)),
+            };
+            let plan = lab.plan("aaaaaa", 9, vec![step]).await;
+            let receipt = lab.apply(&plan).await.unwrap();
+            assert_eq!((receipt.tables[0].written, receipt.verified), (2, true), "{receipt:?}");
+            assert_eq!(lab.one("select group_concat(total) from t").await, "\"50,60\"");
+            let inverse = take_back(&lab, &plan, "bbbbbb").await;
+            let receipt = lab.apply(&inverse).await.unwrap();
+            assert_eq!((receipt.tables[0].written, receipt.verified), (2, true), "{receipt:?}");
+            lab.sql("delete from log").await;
+            assert_eq!(lab.dump().await, before);
+        }
+    }
 }

@@ -46,6 +46,7 @@ macro_rules! signed {
             c14_views_are_no_tables
             c15_soft_deletes_and_what_triggers_do_besides_are_said
             w1_a_database_is_not_its_own_backup
+            t16_generated_columns_follow_what_is_patched
             x4_undo_leaves_alone_what_changed_since
             x4_undo_leaves_alone_a_row_whose_own_columns_were_changed
         );
@@ -430,6 +431,21 @@ pub(in crate::engine) async fn w1_a_database_is_not_its_own_backup<D: Database>(
     lab.backup = lab.live.clone();
     let e = lab.restore("aaaaaa", &["t"]).await.err().unwrap();
     assert!(e.to_string().contains("the same database"), "{e}");
+}
+
+pub(in crate::engine) async fn t16_generated_columns_follow_what_is_patched<D: Database>() {
+    let lab = Lab::<D>::new(
+        "create table t(id int primary key, price int, qty int,
+           total int generated always as (price * qty) stored);
+         insert into t(id, price, qty) values (1, 2, 10), (2, 3, 10), (3, 4, 10);",
+        "update t set price = -price where id > 1",
+    );
+    let stood = lab.live.dump("t");
+    let plan = lab.patch("aaaaaa", "t", &[("price", "price")], Some("total < 0")).await.unwrap();
+    assert_eq!(counts(&lab.apply(&plan).await.unwrap()), [2, 2, 0, 0]);
+    assert_eq!(lab.live.dump("t"), lab.backup.dump("t"));
+    assert_eq!(counts(&lab.undo(&plan, "bbbbbb").await), [2, 2, 0, 0]);
+    assert_eq!(lab.live.dump("t"), stood);
 }
 
 pub(in crate::engine) async fn x4_undo_leaves_alone_what_changed_since<D: Database>() {

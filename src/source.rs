@@ -81,6 +81,12 @@ pub trait Source: fmt::Debug + Send + Sync {
         true
     }
 
+    /// True when numbers of single precision may have lost all digits behind the sixth, as where MySQL
+    /// printed them.
+    fn rounds_singles(&self) -> bool {
+        false
+    }
+
     /// Ends the reading snapshot; nothing may be read after it.
     async fn release(&self) -> Result<()>;
 }

@@ -172,3 +172,33 @@ fn t5_keys_whose_digits_are_lost_are_no_missing_rows() {
     }
     assert_eq!(live.dump("readings"), before);
 }
+
+#[test]
+fn t11_floats_that_a_mysql_dump_rounds_are_no_change_and_are_not_written_back() {
+    let live = Database::with(
+        "create table readings (id int primary key, v float, n int);
+         insert into readings values (1, 1234567.875, 1), (2, 0.1, 2), (3, 16777215, 3), (4, 2.5, 4)",
+    );
+    let sandbox = Sandbox::new();
+    live.dump_into(&sandbox.path("dump.sql.gz"));
+    let url = live.url();
+    let sides = ["--live", &url, "--backup", "dump.sql.gz", "--table", "readings"];
+    let run = |words: &[&str]| sandbox.run_all([words, &sides].concat());
+    let told = "! v: numbers of single precision in six digits in the backup: 2 differences that it explains count as none";
+    let screen = run(&["diff"]).exits(0).stdout;
+    assert!(screen.contains(told) && !screen.contains("identical"), "{screen}");
+    let before = live.dump("readings");
+    run(&["patch", "--column", "v", "--yes"]);
+    assert_eq!(live.dump("readings"), before);
+    // One that was really edited is a change, and is not written back with fewer digits unasked.
+    live.sql("update readings set v = 9 where id = 1; delete from readings where id = 3");
+    let edited = live.dump("readings");
+    assert_eq!(table(&run(&["diff", "--format", "json"]).exits(1))["changed"], 1);
+    run(&["patch", "--column", "v", "--yes"]).exits(5).complains("--lossy v");
+    assert_eq!(live.dump("readings"), edited);
+    let note =
+        "v: numbers of single precision in six digits in the backup, written as they are there";
+    let restored = run(&["restore", "--yes"]).exits(0);
+    assert!(format!("{}{}", restored.stdout, restored.stderr).contains(note), "{restored:?}");
+    assert_eq!(live.sql("select v + 0e0 from readings where id = 3"), "16777200\n");
+}

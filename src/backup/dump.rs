@@ -159,6 +159,12 @@ impl Dump {
         &self.tables
     }
 
+    /// True when a server of MySQL's or MariaDB's printed its values.
+    pub fn is_mysql(&self) -> bool {
+        use DumpKind::{Mydumper, Mysql, MysqlShell, MysqlTab};
+        matches!(self.spec.kind, Mysql | MysqlTab | Mydumper | MysqlShell)
+    }
+
     /// When it was taken, where it says so.
     pub fn taken_at(&self) -> Option<DateTime<FixedOffset>> {
         self.taken_at

@@ -335,6 +335,11 @@ impl Source for Files {
         self.tables.values().all(|table| kept(&table.file.content))
     }
 
+    fn rounds_singles(&self) -> bool {
+        let rounded = |content: &Content| matches!(content, Content::Dump(dump) if dump.is_mysql());
+        self.tables.values().any(|table| rounded(&table.file.content))
+    }
+
     async fn release(&self) -> Result<()> {
         Ok(())
     }

@@ -30,6 +30,8 @@ pub enum Loss {
     Cut(u32),
     /// NULL is an empty text.
     Empty,
+    /// Numbers of single precision have six digits.
+    Single,
 }
 
 impl fmt::Display for Loss {
@@ -39,6 +41,7 @@ impl fmt::Display for Loss {
             Loss::Digits(_) => f.write_str("moments cut to milliseconds"),
             Loss::Cut(most) => write!(f, "texts cut after {most} characters"),
             Loss::Empty => f.write_str("empty texts for NULL"),
+            Loss::Single => f.write_str("numbers of single precision in six digits"),
         }
     }
 }
@@ -69,8 +72,19 @@ impl Loss {
                 _ => false,
             },
             Loss::Empty => matches!((backup, live), (ValueRef::Text(b""), ValueRef::Null)),
+            Loss::Single => match (backup, live) {
+                (ValueRef::Real(backup), ValueRef::Real(live)) => {
+                    backup != live && six_digits(live) == Some(backup)
+                }
+                _ => false,
+            },
         }
     }
+}
+
+/// What is read of a number of single precision that was printed as MySQL does, in FLT_DIG digits.
+fn six_digits(number: f64) -> Option<f64> {
+    format!("{number:.5e}").parse::<f32>().ok().map(f64::from)
 }
 
 fn moment(value: ValueRef<'_>) -> Option<Moment> {
@@ -220,6 +234,21 @@ mod tests {
         let same = [(text("subscription open"), text("subscription opened")); 9];
         let same = [&same[..], &[(text("x"), text("x"))]].concat();
         assert_eq!(verdict(&same), None, "one text over and over");
+    }
+
+    #[test]
+    fn t11_six_digits_of_a_number_of_single_precision_are_no_change() {
+        let explains = |backup: f64, live: f64| {
+            Loss::Single.explains(ValueRef::Real(backup), ValueRef::Real(live))
+        };
+        assert!(explains(1_234_570.0, 1_234_567.875));
+        assert!(explains(f64::from(0.333_333_f32), f64::from(1.0_f32 / 3.0)));
+        assert!(explains(f64::from(-1.234_57e-20_f32), f64::from(-1.234_568e-20_f32)));
+        assert!(explains(f64::from(3.402_82e38_f32), f64::from(f32::MAX)));
+        assert!(!explains(1_234_570.0, 1_234_575.5), "it is printed as 1234580");
+        assert!(!explains(1.5, 1.5), "they are equal");
+        assert!(!explains(1.5, 2.5));
+        assert!(!Loss::Single.explains(ValueRef::Null, ValueRef::Real(1.0)));
     }
 
     #[test]

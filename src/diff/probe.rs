@@ -13,7 +13,7 @@ use crate::diff::loss::{Evidence, Loss, Lost};
 use crate::diff::pair::TablePair;
 use crate::error::{Error, Result};
 use crate::model::side::Which;
-use crate::model::table::{Carrier, Column, KeyOrigin, TableName, scan_schema};
+use crate::model::table::{Affinity, Carrier, Column, KeyOrigin, TableName, scan_schema};
 use crate::model::value::{Cells, collated};
 use crate::mount::Mount;
 use crate::mount::order::usable_splits;
@@ -37,15 +37,15 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
     let columns: Vec<Column> = pair.common().filter(may_lose).cloned().collect();
     let backups = mount.backups();
     let moments = key.iter().any(is_moment);
+    let mut lost = singles(pair, backups);
     if (columns.is_empty() && !moments) || backups.iter().all(|backup| backup.keeps_values()) {
-        return Ok(Vec::new());
+        return Ok(lost);
     }
     let live = mount.source(Which::Live).as_ref();
     let read: Vec<Column> = key.iter().chain(&columns).cloned().collect();
     // A key that a person named may have no index to look rows up by.
     let indexed = pair.key.origin != KeyOrigin::Named;
     let ours = sample(live, &pair.table.live, (&key, indexed), &read).await?;
-    let mut lost = Vec::new();
     for (number, backup) in (0..).zip(backups) {
         if backup.keeps_values() {
             continue;
@@ -76,6 +76,24 @@ pub async fn losses(mount: &Mount, pair: &TablePair) -> Result<Vec<Lost>> {
         lost.extend(told);
     }
     Ok(lost)
+}
+
+/// MySQL's FLOAT columns of which backups hold six digits: that needs no proof, and any row may show it.
+fn singles(pair: &TablePair, backups: &[Arc<dyn Source>]) -> Vec<Lost> {
+    // FLOAT(M,D) is printed with all the digits that it keeps.
+    let single = |c: &&Column| {
+        let declared = c.declared.to_ascii_lowercase();
+        c.affinity == Affinity::Mysql && declared.starts_with("float") && !declared.contains(',')
+    };
+    let columns: Vec<&Column> = pair.common().filter(single).collect();
+    let rounding = (0..).zip(backups).filter(|(_, backup)| backup.rounds_singles());
+    let lost = rounding.flat_map(|(number, _)| {
+        let backup = (backups.len() > 1).then_some(number);
+        let of =
+            move |column: &&Column| Lost { column: (*column).clone(), loss: Loss::Single, backup };
+        columns.iter().map(of)
+    });
+    lost.collect()
 }
 
 fn is_moment(column: &Column) -> bool {

@@ -8,10 +8,11 @@ use arrow::array::RecordBatch;
 
 use crate::diff::changes::{Changes, diff};
 use crate::diff::counts::DiffCounts;
+use crate::diff::loss::Loss;
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
 use crate::diff::rows::ChangeRows;
-use crate::diff::spec::{DiffSpec, Emit};
+use crate::diff::spec::{DiffSpec, Emit, PairLoss};
 use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::origin::Origin;
@@ -160,7 +161,9 @@ impl Summary {
 
 /// What the backup has lost of which compared columns, and how many differences that explains.
 pub fn lossy(spec: &DiffSpec, counts: &DiffCounts) -> Vec<Lossy> {
-    let losses = spec.loss.iter().zip(&counts.lost);
+    // Numbers in six digits are expected of a backup, and told where some differ.
+    let told = |(lost, rows): &(&PairLoss, &u64)| lost.loss != Loss::Single || **rows > 0;
+    let losses = spec.loss.iter().zip(&counts.lost).filter(told);
     let lossy = losses.map(|(lost, rows)| Lossy {
         column: spec.compare[lost.pair].live.name.clone(),
         how: lost.loss.to_string(),

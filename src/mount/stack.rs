@@ -456,6 +456,10 @@ impl Source for Stack {
         Ok(checks)
     }
 
+    fn rounds_singles(&self) -> bool {
+        self.layers.iter().any(|layer| layer.source.rounds_singles())
+    }
+
     fn keeps_values(&self) -> bool {
         self.layers.iter().all(|layer| layer.source.keeps_values())
     }

@@ -104,6 +104,10 @@ impl Source for Kept {
         self.source.keeps_values()
     }
 
+    fn rounds_singles(&self) -> bool {
+        self.source.rounds_singles()
+    }
+
     async fn release(&self) -> Result<()> {
         self.told(self.source.release().await)
     }

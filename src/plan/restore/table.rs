@@ -7,7 +7,7 @@ use arrow::array::{BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 
 use super::{Chosen, Scope, named, written_columns};
-use crate::diff::loss::Lost;
+use crate::diff::loss::{Loss, Lost};
 use crate::diff::pair::TablePair;
 use crate::diff::probe::losses;
 use crate::error::{Error, Result};
@@ -112,6 +112,9 @@ impl<'a> TableJob<'a> {
     ) -> Result<()> {
         // Before the diff holds the readers.
         self.lost = losses(self.mount, self.pair).await?;
+        // A row that is gone is better back with six digits than not: it is told.
+        let single = self.lost.iter().filter(|lost| lost.loss == Loss::Single);
+        self.lossy.extend(single.map(|lost| lost.column.name.clone()));
         let schema = self.pair.schema.live.clone();
         let itself = schema.foreign_keys.iter().any(|f| f.parent == schema.name);
         let columns = self.asked.clone();

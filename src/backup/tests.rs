@@ -17,8 +17,8 @@ mod ours;
 mod packed;
 mod parquet;
 mod parts;
-mod series;
 mod scripts;
+mod series;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

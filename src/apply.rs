@@ -328,9 +328,11 @@ impl<'a> Run<'a> {
     }
 
     /// Several batches in one transaction; `false` when it has to be taken back, so that each
-    /// is tried by itself: a deadlock, or rows that have to be left out after the fact.
+    /// is tried by itself: a deadlock, rows that have to be left out after the fact, or so many that
+    /// live refuses one by one that the others would be locked for long.
     async fn together(&mut self, ids: &[u64]) -> Result<bool> {
         self.target.begin().await?;
+        let began = Instant::now();
         let mut chosen: Vec<Chosen> = Vec::with_capacity(ids.len());
         let mut due = ids;
         while let Some(last) = due.last() {
@@ -352,6 +354,11 @@ impl<'a> Run<'a> {
                 }
                 Err(e) => return self.rolled_back(e).await.map(|()| false),
             };
+            let more = !due.is_empty();
+            if more && (outcome.refused() > size::REFUSED || began.elapsed() > size::LONG) {
+                self.target.rollback().await?;
+                return Ok(false);
+            }
             // Nothing waits for the commit of a batch of which nothing is written.
             let state = |part: &Outcome| match part.written.is_empty() {
                 true => BatchState::Committed,

@@ -73,6 +73,12 @@ impl Outcome {
         }
     }
 
+    /// How many rows live refused when they were written.
+    pub(crate) fn refused(&self) -> usize {
+        let refused = |reason: &Reason| matches!(reason, Reason::Constraint | Reason::ForeignKey);
+        self.left.values().filter(|(reason, _)| refused(reason)).count()
+    }
+
     /// Its conflicts.
     pub(crate) fn conflicts(&self, plan: &TablePlan, batch: &Batch) -> Result<Vec<RowConflict>> {
         self.left

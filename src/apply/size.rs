@@ -12,6 +12,13 @@ const AIM: Duration = Duration::from_millis(500);
 /// The most rows of a transaction, whose changes stay in memory until it commits.
 const MOST: usize = 32_768;
 
+/// How long a transaction of several batches goes on before what is done of it is taken back and
+/// done batch by batch.
+pub(super) const LONG: Duration = Duration::from_secs(2);
+
+/// So many refused rows tell as much: each takes statements of its own.
+pub(super) const REFUSED: usize = 64;
+
 /// The size of the next transaction.
 #[derive(Debug)]
 pub(super) struct Size {

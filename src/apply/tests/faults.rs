@@ -17,7 +17,7 @@ use crate::model::plan::TablePlan;
 use crate::model::table::{Column, TableName, TableSchema};
 use crate::plan::file::{BatchState, PlanFile};
 use crate::progress::Silent;
-use crate::target::{Target, Wrote};
+use crate::target::{Target, Written, Wrote};
 
 /// When a call fails.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,9 @@ struct Fault {
 struct Faulty {
     inner: Box<SqliteTarget>,
     calls: usize,
+    /// Many rows of the open transaction were refused, and whether it then wrote others.
+    refusing: bool,
+    went_on: bool,
     fault: Fault,
     /// A plan to look into when a commit is about to be sent, and what its batches were.
     watched: Option<PathBuf>,
@@ -50,6 +53,8 @@ impl Faulty {
         Box::new(Self {
             inner,
             calls: 0,
+            refusing: false,
+            went_on: false,
             fault,
             watched: None,
             seen: Vec::new(),
@@ -93,6 +98,7 @@ impl Target for Faulty {
     }
 
     async fn begin(&mut self) -> Result<()> {
+        self.refusing = false;
         through!(self, self.inner.begin().await)
     }
 
@@ -135,7 +141,11 @@ impl Target for Faulty {
         after: Option<&RecordBatch>,
         rows: &[usize],
     ) -> Result<Wrote> {
-        through!(self, self.inner.write(plan, columns, before, after, rows).await)
+        let wrote = through!(self, self.inner.write(plan, columns, before, after, rows).await)?;
+        self.went_on |= self.refusing;
+        let refused = wrote.rows.iter().filter(|row| matches!(row, Written::Refused(..)));
+        self.refusing |= refused.count() > 64;
+        Ok(wrote)
     }
 
     async fn settle(
@@ -321,6 +331,31 @@ async fn batches_of_one_transaction_are_asked_for_as_one_and_recorded_each_by_it
     assert!(receipt.verified);
     assert!(plan.records().await.unwrap().iter().all(|r| r.state == BatchState::Committed));
     assert_eq!(lab.one("select group_concat(id) from t where v = 'new'").await, "\"1,2,3,6,7,8\"");
+}
+
+#[tokio::test]
+async fn g8_many_refused_rows_keep_the_others_of_their_transaction_locked_for_no_longer() {
+    let lab = Lab::new(
+        "create table t(id integer primary key, v int check (v < 100));;
+         create table u(id integer primary key, v int)",
+    )
+    .await;
+    let rows = |range: std::ops::Range<i64>| range.map(|i| vec![int(i), int(i)]).collect();
+    let steps = vec![
+        Step::insert("t", &["id", "v"], rows(0..300)),
+        Step::insert("u", &["id", "v"], rows(0..200)),
+    ];
+    let plan = lab.plan_with("aaaaaa", 100, steps, |h| h.adapts = true).await;
+    let fault = Fault { at: usize::MAX, late: false, lasting: false };
+    let mut counted = Faulty::new(&lab, fault).await;
+    let receipt = apply(&plan, &mut *counted, &lab.options(), &Silent).await.unwrap();
+    assert!(!counted.went_on, "the rows of u waited for the refused ones of t");
+    counted.close().await.unwrap();
+    assert_eq!((receipt.conflict_count(), receipt.verified), (200, true));
+    assert_eq!(
+        lab.one("select (select count(*) from t) || ' ' || count(*) from u").await,
+        "\"100 200\""
+    );
 }
 
 #[tokio::test]

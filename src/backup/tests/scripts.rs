@@ -201,7 +201,9 @@ async fn t15_bytes_whose_type_is_not_told_are_read_in_both_of_postgres_forms() {
         ..Column::new("b", Carrier::Blob)
     };
     for live in [column("b", Carrier::Blob), of_postgres] {
-        let rows = scan(&*source, "f", &[live.clone()], &[], KeyRange::default()).await.unwrap();
+        let rows = scan(&*source, "f", std::slice::from_ref(&live), &[], KeyRange::default())
+            .await
+            .unwrap();
         let blob = |bytes: &[u8]| [Value::Blob(bytes.to_vec())];
         let same = || blob(b"\0\xffA");
         assert_eq!(rows, [same(), same(), blob(b"\\"), same(), same()], "{live:?}");

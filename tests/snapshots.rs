@@ -57,6 +57,16 @@ fn two_databases_of_one_name_do_not_remove_each_others_snapshots() {
     let full = ["a/prod.db", "b/prod.db"].map(|path| root.join(path));
     assert_eq!(locations, full.iter().map(|path| path.to_str().unwrap()).collect());
 
+    // Their names don't tell them apart, so their databases are told.
+    let once = |line: &str, whose: &Path| {
+        let shown = sandbox.run(line).exits(0).stdout;
+        assert_eq!(shown.matches(whose.to_str().unwrap()).count(), 2, "{shown}");
+    };
+    for whose in &full {
+        once("snapshots out", whose);
+        once("snapshots out --keep-last 1", whose);
+    }
+
     // What an earlier version left does not tell which of the two it is of.
     for (path, _) in &found {
         let manifest = Path::new(path).join("restorekit.json");

@@ -1,5 +1,6 @@
 //! The screens and the JSON of snapshots: taken, listed, pruned, checked.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
@@ -97,12 +98,13 @@ pub fn list(
     }
     // The name is there to be copied: it is never cut, and the rest makes room.
     let wide = style.width >= 110;
-    let mut grid = Grid::new(style, if wide { "<<>>><" } else { "<>><" });
-    let pick = |cells: [(String, Tone); 6]| {
-        let keep = move |i: &usize| wide || !matches!(i, 1 | 2);
+    let namesakes = namesakes(snapshots.iter());
+    let mut grid = Grid::new(style, if wide { "<<>>><<" } else { "<>><<" });
+    let pick = |cells: [(String, Tone); 7]| {
+        let keep = move |i: &usize| (wide || !matches!(i, 1 | 2)) && (namesakes || *i != 6);
         cells.into_iter().enumerate().filter(move |(i, _)| keep(i)).map(|(_, cell)| cell)
     };
-    let titles = ["taken", "age", "tables", "rows", "size", "snapshot"];
+    let titles = ["taken", "age", "tables", "rows", "size", "snapshot", "of"];
     grid.header(pick(titles.map(|t| (t.to_owned(), Tone::Dim))).map(|(t, _)| t));
     for info in snapshots {
         let path = info.path.strip_prefix(root).unwrap_or(&info.path).to_string_lossy();
@@ -115,6 +117,7 @@ pub fn list(
             (count(info.rows), tone),
             (bytes(info.bytes), tone),
             (escape(&path).into_owned(), tone),
+            (owner(info), Tone::Dim),
         ]));
     }
     grid.write(out)?;
@@ -127,6 +130,20 @@ pub fn list(
         }
     }
     Ok(())
+}
+
+/// True when snapshots of several databases have one database's name in theirs.
+fn namesakes<'a>(snapshots: impl Iterator<Item = &'a SnapshotInfo>) -> bool {
+    let mut known = BTreeMap::new();
+    snapshots.map(|info| &info.series).any(|series| {
+        let owner = (&series.host, &series.location);
+        *known.entry(&series.database).or_insert(owner) != owner
+    })
+}
+
+/// Whose a snapshot is.
+fn owner(info: &SnapshotInfo) -> String {
+    escape(&format!("{} on {}", info.series.location, info.series.host)).into_owned()
 }
 
 /// Writes a list as JSON.
@@ -142,9 +159,13 @@ pub fn prune(
     done: Option<&[Stays]>,
 ) -> Result<()> {
     let mut grid = Grid::new(style, "<<<");
+    let stay = done.into_iter().flatten().map(|stays| &stays.snapshot);
+    let kept = plan.keep.iter().map(|kept| &kept.snapshot);
+    let namesakes = namesakes(kept.chain(stay).chain(&plan.remove));
     let name = |info: &SnapshotInfo| {
         let name = info.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        elide(&escape(&name), 60).into_owned()
+        let name = elide(&escape(&name), 60).into_owned();
+        if namesakes { format!("{name}  {}", owner(info)) } else { name }
     };
     for kept in &plan.keep {
         let why = escape(&kept.reasons.join(", ")).into_owned();

@@ -30,7 +30,7 @@ use crate::progress::Progress;
 use crate::source::Unfit;
 
 /// How many batches a range may be ahead of its reader.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 
 /// What to compare of one table, and what to give back.
 #[derive(Clone, Debug)]

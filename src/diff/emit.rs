@@ -17,7 +17,7 @@ use crate::model::side::{Side, Which};
 use crate::model::value::{EXACT, exact_cells, push_exact};
 
 /// Batches go out at this many bytes, however few rows they have.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 512 << 10;
 
 /// The rows of one merge step that go out.
 #[derive(Debug, Default)]

@@ -229,8 +229,10 @@ impl State {
             let at = e.operation.as_ref().map_or(&e.header.created_at, |o| &o.started_at);
             chrono::DateTime::parse_from_rfc3339(at).ok()
         };
-        entries
-            .sort_by(|a, b| moment(b).cmp(&moment(a)).then_with(|| b.header.id.cmp(&a.header.id)));
+        // Within a second the ids of operations, which are ULIDs, tell the order.
+        let id = |e: &Entry| e.operation.as_ref().map(|o| o.id.clone());
+        let order = |e: &Entry| (moment(e), id(e), e.header.id.clone());
+        entries.sort_by_cached_key(|e| std::cmp::Reverse(order(e)));
         Ok((entries, unreadable))
     }
 
@@ -423,6 +425,27 @@ mod tests {
         state.forget(&entries[1]).unwrap();
         assert!(elsewhere.exists(), "what was saved elsewhere is not ours to remove");
         assert_eq!(state.list().await.unwrap().0, []);
+    }
+
+    #[tokio::test]
+    async fn of_operations_of_one_second_the_later_one_is_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path().join("state"));
+        let ids = ["01J9ZQABCDEFGHJKMNPQRSTVW0", "01J9ZQABCDEFGHJKMNPQRSTVW9"];
+        for (plan, id) in [("fff999", ids[0]), ("aaa111", ids[1]), ("ccc555", "")] {
+            let file = plant(&state, plan, &state.plan_file(plan)).await;
+            let started_at = "2024-03-18T04:00:00Z".into();
+            let target = file.header().binding.target.clone();
+            if !id.is_empty() {
+                file.begin_operation(&Begun { id: id.into(), started_at, target }).await.unwrap();
+            }
+            file.close().await.unwrap();
+        }
+        for latest in [state.latest().await, state.undoable().await] {
+            let latest = latest.unwrap();
+            assert_eq!(latest.header().id, "aaa111");
+            latest.close().await.unwrap();
+        }
     }
 
     #[test]

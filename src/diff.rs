@@ -24,6 +24,6 @@ pub mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use changes::{Changes, DiffRequest, diff};
+pub use changes::{Changes, DiffRequest, diff, diff_over};
 pub use counts::DiffCounts;
 pub use spec::{DiffSpec, Emit};

@@ -173,9 +173,19 @@ pub async fn diff(
     request: &DiffRequest,
     progress: Arc<dyn Progress>,
 ) -> Result<Changes> {
+    let layout = mount.layout(&request.table, &request.key).await?;
+    diff_over(mount, &layout, request, progress).await
+}
+
+/// The same, over a layout of the table and key that is known already.
+pub async fn diff_over(
+    mount: &Mount,
+    layout: &Layout,
+    request: &DiffRequest,
+    progress: Arc<dyn Progress>,
+) -> Result<Changes> {
     let spec = Arc::new(request.spec()?);
-    let layout = mount.layout(&spec.table, &spec.key).await?;
-    let tables = tables(mount, &spec, &layout, &request.filter)?;
+    let tables = tables(mount, &spec, layout, &request.filter)?;
     let inputs = Side {
         backup: input(&format!("backup.{}", spec.table.backup), tables.backup)?,
         live: input(&format!("live.{}", spec.table.live), tables.live)?,

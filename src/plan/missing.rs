@@ -14,14 +14,14 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::UInt8Type;
 
 use crate::diff::pair::TablePair;
-use crate::diff::{Changes, DiffCounts, Emit, diff};
+use crate::diff::{Changes, DiffCounts, Emit, diff_over};
 use crate::error::{Error, Result};
 use crate::model::change::{CHANGE, Change};
 use crate::model::conflict::{Conflict, Reason};
 use crate::model::side::Which;
 use crate::model::table::{Column, scan_schema};
 use crate::model::value::Cells;
-use crate::mount::Mount;
+use crate::mount::{Layout, Mount};
 use crate::plan::checks::key_json;
 use crate::plan::images::{Picked, image};
 use crate::plan::proof::declares_key;
@@ -40,6 +40,7 @@ pub struct Missing<'a> {
     pair: &'a TablePair,
     predicate: Option<&'a Predicate>,
     key: Vec<Column>,
+    layout: Layout,
     columns: &'a [Column],
     progress: Arc<dyn Progress>,
     changes: Changes,
@@ -120,19 +121,20 @@ impl<'a> Missing<'a> {
         progress: Arc<dyn Progress>,
     ) -> Result<Self> {
         let key = pair.key_columns();
+        let layout = mount.layout(&pair.table, &key).await?;
         let backup = mount.source(Which::Backup);
         let wide = columns.len() > key.len();
-        let fetching = wide
-            && predicate.is_none()
-            && backup.has_random_access()
-            && !mostly_missing(mount, pair, &key).await?;
+        let fetching =
+            wide && predicate.is_none() && backup.has_random_access() && !mostly_missing(&layout);
         let carried = if fetching { &[][..] } else { columns };
-        let changes = begin(mount, pair, predicate, carried, Arc::clone(&progress)).await?;
+        let changes =
+            begin((mount, &layout), pair, predicate, carried, Arc::clone(&progress)).await?;
         Ok(Self {
             mount,
             pair,
             predicate,
             key,
+            layout,
             columns,
             progress,
             changes,
@@ -176,7 +178,8 @@ impl<'a> Missing<'a> {
     /// Begins the diff again, over the keys alone.
     async fn by_keys(&mut self) -> Result<()> {
         let progress = Arc::clone(&self.progress);
-        self.changes = begin(self.mount, self.pair, self.predicate, &[], progress).await?;
+        self.changes =
+            begin((self.mount, &self.layout), self.pair, self.predicate, &[], progress).await?;
         self.fetching = true;
         self.skip = self.given;
         self.unevaluated = 0;
@@ -231,9 +234,9 @@ impl<'a> Missing<'a> {
 }
 
 /// True where live has so few rows that it must lack more than half of the backup's.
-async fn mostly_missing(mount: &Mount, pair: &TablePair, key: &[Column]) -> Result<bool> {
-    let rows = mount.layout(&pair.table, key).await?.rows;
-    Ok(rows.backup.zip(rows.live).is_some_and(|(backup, live)| live < backup / 2))
+fn mostly_missing(layout: &Layout) -> bool {
+    let rows = layout.rows.backup.zip(layout.rows.live);
+    rows.is_some_and(|(backup, live)| live < backup / 2)
 }
 
 fn rows(batch: &RecordBatch) -> usize {
@@ -242,7 +245,7 @@ fn rows(batch: &RecordBatch) -> usize {
 
 /// Starts the diff; its missing rows carry these columns and what the predicate needs.
 async fn begin(
-    mount: &Mount,
+    (mount, layout): (&Mount, &Layout),
     pair: &TablePair,
     predicate: Option<&Predicate>,
     carried: &[Column],
@@ -262,5 +265,5 @@ async fn begin(
     }
     request.carry.backup = carry;
     request.emit = Emit { missing: true, ..Emit::NONE };
-    diff(mount, &request, progress).await
+    diff_over(mount, layout, &request, progress).await
 }

@@ -67,29 +67,30 @@ impl Run<'_> {
             self.forget(ids).await;
             return Ok(());
         };
-        let mut saved = Vec::with_capacity(ids.len());
+        let mut details = Vec::with_capacity(ids.len());
         for (id, left) in ids.iter().zip(settled) {
             let record = &mut self.records[*id as usize];
             record.state = BatchState::Committed;
-            let Some(left) = left else {
-                saved.push((*id, record.clone(), None));
+            if left.is_empty() {
+                details.push(None);
                 continue;
-            };
+            }
             let mut written = record.written.rows();
             written.retain(|row| left.binary_search_by_key(row, |found| found.row).is_err());
             record.written = Bits::of(&written);
             record.conflicts += left.len() as u64;
-            let mut details = self.plan.details(*id).await?;
-            details.conflicts.extend(left);
-            saved.push((*id, self.records[*id as usize].clone(), Some(details)));
+            let mut own = self.plan.details(*id).await?;
+            own.conflicts.extend(left);
+            details.push(Some(own));
         }
-        let saved = saved.iter().map(|(id, record, details)| (*id, record, details.as_ref()));
+        let saved = ids.iter().zip(&details);
+        let saved = saved.map(|(id, own)| (*id, &self.records[*id as usize], own.as_ref()));
         self.plan.record(&saved.collect::<Vec<_>>()).await
     }
 
-    /// What is left of each of these batches: nothing where no other hand shows, else the rows that do
+    /// The rows of each of these batches that are left alone: where another hand shows, those that do
     /// not stand as planned. `None` where nothing was committed.
-    async fn settled(&mut self, ids: &[u64]) -> Result<Option<Vec<Option<Vec<RowConflict>>>>> {
+    async fn settled(&mut self, ids: &[u64]) -> Result<Option<Vec<Vec<RowConflict>>>> {
         let (mut after, mut before) = (false, false);
         for id in ids {
             self.standings(*id, |_, _, standing| {
@@ -102,14 +103,10 @@ impl Run<'_> {
         if !after {
             return Ok(None);
         }
-        let mut all = Vec::with_capacity(ids.len());
-        for id in ids {
-            if !before {
-                all.push(None);
-                continue;
-            }
-            let plan = self.plan;
-            let mut left = Vec::new();
+        let plan = self.plan;
+        let mut all = vec![Vec::new(); ids.len()];
+        // Where nothing stands as before, all were committed, whoever changed some since.
+        for (id, left) in ids.iter().zip(&mut all).filter(|_| before) {
             self.standings(*id, |batch, row, standing| {
                 let (reason, detail) = match standing {
                     Standing::After => return Ok(()),
@@ -124,7 +121,6 @@ impl Run<'_> {
                 Ok(())
             })
             .await?;
-            all.push(Some(left));
         }
         Ok(Some(all))
     }

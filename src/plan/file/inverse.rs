@@ -97,9 +97,7 @@ impl PlanFile {
             })
             .await
     }
-}
 
-impl PlanFile {
     /// A batch's rows as they stood once they were written: what was planned, and what live filled in.
     async fn written(&self, id: u64, batch: &Batch) -> Result<Option<RecordBatch>> {
         let own = filled(&self.header.tables[batch.table]);

@@ -5,6 +5,7 @@
 //! manifest is written last, and the folder is renamed into place after it, so a folder
 //! without one is no snapshot.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -62,11 +63,19 @@ impl Series {
     pub fn is_told(&self) -> bool {
         self.location.contains("://") || Path::new(&self.location).is_absolute()
     }
+
+    /// Which tables it is of, where not of all.
+    pub fn in_part(&self) -> Option<String> {
+        let only: Vec<String> = self.only.iter().map(TableName::to_string).collect();
+        (!only.is_empty()).then(|| format!("of some tables only: {}", only.join(", ")))
+    }
 }
 
-/// Names in a line.
-pub fn listed(tables: &[TableName]) -> String {
-    tables.iter().map(TableName::to_string).collect::<Vec<_>>().join(", ")
+/// The database, by its location and host.
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.location, self.host)
+    }
 }
 
 impl Manifest {

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
-use crate::backup::manifest::listed;
 use crate::error::{Error, Result};
 use crate::model::table::TableName;
 use crate::report::json;
@@ -47,7 +46,7 @@ pub fn taken(out: &mut dyn Write, style: Style, taken: &Taken) -> Result<()> {
         ]);
     }
     grid.write(out)?;
-    for warning in in_part(&taken.manifest.only).iter().chain(&taken.warnings) {
+    for warning in taken.manifest.series().in_part().iter().chain(&taken.warnings) {
         writeln!(out, "{}", style.paint(Tone::Changed, format!("! {}", escape(warning))))?;
     }
     Ok(())
@@ -78,10 +77,6 @@ pub fn taken_json(out: &mut dyn Write, taken: &[Taken], failed: &[(String, Error
         .map(|(live, error)| json!({ "live": live, "error": error.to_string() }))
         .collect();
     json::document(out, json!({ "snapshots": snapshots, "failed": failed }))
-}
-
-fn in_part(only: &[TableName]) -> Option<String> {
-    (!only.is_empty()).then(|| format!("of some tables only: {}", listed(only)))
 }
 
 /// Writes a list, newest first. `root` is left out of the paths.
@@ -124,7 +119,7 @@ pub fn list(
     for info in snapshots {
         let name = info.path.file_name().unwrap_or_default().to_string_lossy();
         let damage = info.damage.iter().map(|d| format!("damaged: {d}"));
-        for warning in damage.chain(in_part(&info.series.only)).chain(info.warnings.clone()) {
+        for warning in damage.chain(info.series.in_part()).chain(info.warnings.clone()) {
             let text = format!("! {}: {}", escape(&name), escape(&warning));
             writeln!(out, "{}", style.paint(Tone::Changed, text))?;
         }
@@ -143,7 +138,7 @@ fn namesakes<'a>(snapshots: impl Iterator<Item = &'a SnapshotInfo>) -> bool {
 
 /// Whose a snapshot is.
 fn owner(info: &SnapshotInfo) -> String {
-    escape(&format!("{} on {}", info.series.location, info.series.host)).into_owned()
+    escape(&info.series.to_string()).into_owned()
 }
 
 /// Writes a list as JSON.

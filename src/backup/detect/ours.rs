@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use crate::backup::detect::answer::{index, picked};
 use crate::backup::detect::{BackupSpec, Found, Layout, stem};
-use crate::backup::manifest::{Series, listed};
+use crate::backup::manifest::Series;
 use crate::backup::snapshot::{self, Snapshot};
 use crate::error::{Error, Result};
 use crate::registry::{Location, same_place};
@@ -61,7 +61,8 @@ pub(super) fn snapshots(
 /// One snapshot, with what is doubtful about it as a backup of live.
 pub(super) fn one(spec: &BackupSpec, snapshot: Snapshot, why: Vec<String>) -> Found {
     let series = snapshot.manifest.series();
-    let warnings = of_another(spec, &series).into_iter().chain(in_part(&series)).collect();
+    let in_part = series.in_part().map(|part| format!("the snapshot is {part}"));
+    let warnings = of_another(spec, &series).into_iter().chain(in_part).collect();
     Found { layout: Layout::Snapshot(Box::new(snapshot)), why, warnings, older: Vec::new() }
 }
 
@@ -113,12 +114,6 @@ fn wholes(snapshots: Database) -> Database {
     if whole.is_empty() { part } else { whole }
 }
 
-/// What a person should know of a snapshot that has not every table.
-fn in_part(series: &Series) -> Option<String> {
-    let only = listed(&series.only);
-    (!only.is_empty()).then(|| format!("the snapshot is of some tables only: {only}"))
-}
-
 /// True when the database had a name like this: by the manifest, or by its file. Of two files
 /// of one name below a folder, the manifest has a longer one.
 fn has_name(snapshot: &Snapshot, same: &dyn Fn(&str) -> bool) -> bool {
@@ -133,7 +128,7 @@ fn several(spec: &BackupSpec, databases: &[Database], called: &str) -> Error {
     let path = spec.path.display();
     let count = databases.len();
     let mut names: Vec<String> =
-        databases.iter().take(NAMED).map(|d| told(&d[0].manifest.series())).collect();
+        databases.iter().take(NAMED).map(|d| d[0].manifest.series().to_string()).collect();
     if count > NAMED {
         names.push(format!("{} more", count - NAMED));
     }
@@ -149,7 +144,7 @@ fn several(spec: &BackupSpec, databases: &[Database], called: &str) -> Error {
     for database in databases.iter().take(NAMED) {
         if let Some(at) = index(spec.pick, database.iter().map(|s| s.taken_at)) {
             let Snapshot { folder, manifest, .. } = &database[at];
-            let (of, taken) = (told(&manifest.series()), &manifest.taken_at);
+            let (of, taken) = (manifest.series(), &manifest.taken_at);
             let folder = folder.display();
             error = error.hint(format!("--backup {folder} is of {of}, taken {taken}"));
         }
@@ -157,18 +152,13 @@ fn several(spec: &BackupSpec, databases: &[Database], called: &str) -> Error {
     error
 }
 
-fn told(series: &Series) -> String {
-    format!("{} on {}", series.location, series.host)
-}
-
 /// What a person should know of a snapshot that is not known to be live's own.
 fn of_another(spec: &BackupSpec, series: &Series) -> Option<String> {
     let live = spec.live.as_ref().filter(|_| !is_lives(spec, series))?;
-    let of = told(series);
     Some(match series.is_told() {
-        true => format!("the snapshot is of {of}; live is {} on {}", live.location, live.host),
+        true => format!("the snapshot is of {series}; live is {} on {}", live.location, live.host),
         false => format!(
-            "the snapshot is of {of}, a path that is not given in full: see that it is live's"
+            "the snapshot is of {series}, a path that is not given in full: see that it is live's"
         ),
     })
 }

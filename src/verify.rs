@@ -19,7 +19,7 @@ use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::receipt::Receipt;
 use crate::model::table::Column;
-use crate::model::value::push_exact;
+use crate::model::value::{Cells, push_exact};
 use crate::plan::file::image;
 use crate::plan::file::{Ahead, BatchRecord, BatchState, PlanFile};
 use crate::plan::group::Group;
@@ -335,7 +335,7 @@ impl Reader for FromSource<'_> {
 
 /// The key of each row, as comparable bytes.
 fn tuples(batch: &RecordBatch, key: &[Column]) -> Result<Vec<Vec<u8>>> {
-    let cells = image::cells(batch, key)?;
+    let cells = Cells::of(batch, key)?;
     (0..batch.num_rows())
         .map(|row| {
             let mut tuple = Vec::new();

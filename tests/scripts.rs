@@ -58,6 +58,11 @@ fn plan(run: Run) -> String {
     run.exits(0).json()["plan"].as_str().unwrap().to_owned()
 }
 
+/// Runs a command line between live and a backup.
+fn between(sandbox: &Sandbox, [live, backup]: [&str; 2], line: &str) -> Run {
+    sandbox.run_all(line.split(' ').chain(["--live", live, "--backup", backup]))
+}
+
 #[test]
 fn w3_postgresqls_script_writes_what_apply_writes() {
     use postgres::Database;
@@ -71,11 +76,7 @@ fn w3_postgresqls_script_writes_what_apply_writes() {
     let all = |database: &Database| tables.map(|table| database.dump(table));
     let sandbox = Sandbox::new();
     let (by_script, by_apply) = (damaged(), damaged());
-    let run = |live: &Database, line: &str| {
-        let sides = [live.url(), backup.url()];
-        let words = line.split(' ').chain(["--live", &sides[0], "--backup", &sides[1]]);
-        sandbox.run_all(words.map(str::to_owned).collect::<Vec<_>>())
-    };
+    let run = |live: &Database, line: &str| between(&sandbox, [&live.url(), &backup.url()], line);
     // A diff takes everything back.
     let whole = damaged();
     let fix = script(run(&whole, "diff --format sql"), 1);
@@ -193,11 +194,7 @@ fn w3_w4_mariadbs_script_writes_what_apply_writes() {
         live
     };
     let sandbox = Sandbox::new();
-    let run = |live: &Database, line: &str| {
-        let sides = [live.url(), backup.url()];
-        let words = line.split(' ').chain(["--live", &sides[0], "--backup", &sides[1]]);
-        sandbox.run_all(words.map(str::to_owned).collect::<Vec<_>>())
-    };
+    let run = |live: &Database, line: &str| between(&sandbox, [&live.url(), &backup.url()], line);
     let whole = damaged();
     let fix = script(run(&whole, "diff --format sql"), 1);
     assert!(!fix.lines().any(|line| line.contains('\r')), "{fix}");

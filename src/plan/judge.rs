@@ -15,7 +15,6 @@ use crate::model::conflict::{Conflict, Reason};
 use crate::model::plan::{Batch, Op, TablePlan};
 use crate::model::table::{Column, scan_schema};
 use crate::model::value::{Cells, EXACT, ValueRef};
-use crate::plan::file::image;
 
 /// The columns that are read to judge a table's rows: all of the images, and where a
 /// trigger may change a row besides, all of the table.
@@ -129,7 +128,7 @@ impl<'a> Image<'a> {
         let place = |own: &Column| read.iter().position(|c| c.name == own.name);
         Ok(Self {
             image: image.as_ref(),
-            cells: image.as_ref().map(|i| image::cells(i, columns)).transpose()?,
+            cells: image.as_ref().map(|i| Cells::of(i, columns)).transpose()?,
             columns,
             places: columns.iter().filter_map(place).collect(),
             alike: OnceLock::new(),
@@ -163,7 +162,7 @@ impl<'a> Judge<'a> {
             before: Image::new(&batch.before, &plan.before, columns)?,
             after: Image::new(&batch.after, &plan.after, columns)?,
             read: live,
-            live: image::cells(live, columns)?,
+            live: Cells::of(live, columns)?,
             exists,
             columns,
         })
@@ -360,7 +359,7 @@ pub(crate) fn conflict(
 ) -> Result<Conflict> {
     let image = keys(batch)?;
     let columns = if batch.before.is_some() { &plan.before } else { &plan.after };
-    let cells = image::cells(image, columns)?;
+    let cells = Cells::of(image, columns)?;
     let mut key = serde_json::Map::new();
     for name in &plan.key.columns {
         if let Some(i) = columns.iter().position(|c| c.name == *name) {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::plan::{Op, TablePlan, Witness};
 use crate::model::side::Which;
 use crate::model::table::{Column, Key, TableKind, TableSchema};
-use crate::model::value::{ValueRef, hex, push_exact, unhex};
+use crate::model::value::{Cells, ValueRef, hex, push_exact, unhex};
 use crate::mount::Mount;
 use crate::plan::file::image;
 use crate::source::{KeyRange, Scan, Source, Unfit};
@@ -154,7 +154,7 @@ pub(crate) async fn sight(target: &mut dyn Target, witness: &Witness) -> Result<
 
 /// The first half of SHA-256 over a row's cells, which is plenty to tell rows apart.
 fn digests(rows: &RecordBatch, columns: &[Column]) -> Result<Vec<String>> {
-    let cells = image::cells(rows, columns)?;
+    let cells = Cells::of(rows, columns)?;
     let mut bytes = Vec::new();
     (0..rows.num_rows())
         .map(|row| {

@@ -11,15 +11,13 @@ mod sqlite;
 
 use std::io::Write;
 
-use arrow::array::RecordBatch;
-
 use crate::error::Result;
 use crate::model::change::Change;
 use crate::model::origin::{Identity, Origin};
 use crate::model::plan::{Batch, Op, PlanHeader, TablePlan};
 use crate::model::side::Which;
 use crate::model::table::{Column, TableSchema};
-use crate::model::value::{Cells, EXACT, ValueRef};
+use crate::model::value::{Cells, ValueRef};
 use crate::report::csv::key_text;
 use crate::report::rows::{Cell, ChangeRow};
 use crate::report::text::{count, escape};
@@ -126,8 +124,8 @@ impl Dialect {
     ) -> Result<()> {
         let backups: Vec<&Origin> = backup.iter().flat_map(|backup| backup.all()).collect();
         let mut last = None;
-        let before = cells(batch.before.as_ref(), &plan.before)?;
-        let after = cells(batch.after.as_ref(), &plan.after)?;
+        let before = batch.before.as_ref().map(|b| Cells::of(b, &plan.before)).transpose()?;
+        let after = batch.after.as_ref().map(|a| Cells::of(a, &plan.after)).transpose()?;
         let is_key = |column: &Column| plan.key.columns.contains(&column.name);
         for row in 0..batch.rows() {
             let was = image(before.as_ref(), &plan.before, row)?;
@@ -251,11 +249,6 @@ fn written<'a>(schema: &'a TableSchema, cells: Vec<Cell<'a>>) -> Vec<Cell<'a>> {
     let mut cells = as_live(schema, &cells);
     cells.retain(|(column, _)| !column.generated);
     cells
-}
-
-fn cells<'a>(image: Option<&'a RecordBatch>, columns: &'a [Column]) -> Result<Option<Cells<'a>>> {
-    let names = columns.iter().map(|c| (c.name.as_str(), c.name.as_str(), c.carrier));
-    image.map(|image| Cells::new(image, names, EXACT)).transpose()
 }
 
 /// One row of an image.

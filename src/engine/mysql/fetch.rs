@@ -11,7 +11,7 @@ use crate::engine::mysql::rows::{Rows, tuple};
 use crate::engine::mysql::session::{Session, Stop, quote, raw};
 use crate::engine::mysql::types::Form;
 use crate::model::table::{Column, scan_schema};
-use crate::model::value::{Cells, EXACT, Value, ValueRef, fits, push_exact};
+use crate::model::value::{Cells, Value, ValueRef, fits, push_exact};
 
 /// Keys that one statement asks for.
 const ASKED: usize = 512;
@@ -38,7 +38,7 @@ pub(crate) async fn fetch(
     names.extend(key_columns.iter().map(|c| quote(&c.name)));
     let select = format!("select {} from {} where ", names.join(", "), quote(&table.name));
 
-    let cells = Cells::new(keys, key.iter().map(|c| (&*c.name, &*c.name, c.carrier)), EXACT)?;
+    let cells = Cells::of(keys, key)?;
     let mut wanted = Vec::with_capacity(keys.num_rows());
     for row in 0..keys.num_rows() {
         let one: Vec<ValueRef<'_>> =

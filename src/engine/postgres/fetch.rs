@@ -10,7 +10,7 @@ use crate::engine::postgres::types::words;
 use crate::engine::wire::{BATCH_ROWS, Rows};
 use crate::error::{Error, Result};
 use crate::model::table::{Column, scan_schema};
-use crate::model::value::{Cells, EXACT, ValueRef, fits};
+use crate::model::value::{Cells, ValueRef, fits};
 
 /// Reads the rows of these keys, in the order of the keys.
 pub(crate) async fn fetch(
@@ -72,7 +72,7 @@ pub(crate) fn matched(key: &[&TableColumn]) -> String {
 /// One array of texts for each column of the keys. A key with a NULL or a misfit matches
 /// nothing: all of it is NULL.
 pub(crate) fn parameters(key: &[Column], keys: &RecordBatch) -> Result<Vec<Parameter>> {
-    let cells = Cells::new(keys, key.iter().map(|c| (&*c.name, &*c.name, c.carrier)), EXACT)?;
+    let cells = Cells::of(keys, key)?;
     let mut arrays: Vec<Parameter> =
         key.iter().map(|_| Vec::with_capacity(keys.num_rows())).collect();
     for row in 0..keys.num_rows() {

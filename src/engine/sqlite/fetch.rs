@@ -11,7 +11,7 @@ use crate::engine::sqlite::rows::Rows;
 use crate::error::Result;
 use crate::model::side::Which;
 use crate::model::table::{Carrier, Column, TableName};
-use crate::model::value::{Cells, EXACT, ValueRef, fits};
+use crate::model::value::{Cells, ValueRef, fits};
 
 /// Keys looked up before another scan on the connection gets its turn.
 const TURN: usize = 4096;
@@ -40,7 +40,7 @@ pub(crate) fn fetch(
     let table = reader.ask(|connection| known.table(connection, &name.name))?;
     let table = table.ok_or_else(|| crate::engine::sqlite::known::no_table(side, name))?;
     let statement = Statement::of(&table, columns, key, side)?;
-    let cells = Cells::new(keys, key.iter().map(|c| (&*c.name, &*c.name, c.carrier)), EXACT)?;
+    let cells = Cells::of(keys, key)?;
     let mut tuples = Vec::with_capacity(keys.num_rows());
     for row in 0..keys.num_rows() {
         let tuple =

@@ -9,20 +9,14 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::Schema;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
 use crate::error::{Error, Result};
 use crate::model::table::{Column, scan_schema};
-use crate::model::value::{Cells, EXACT, exact_cells, push_exact};
-
-/// The cells of an image of these columns.
-pub fn cells<'a>(image: &'a RecordBatch, columns: &'a [Column]) -> Result<Cells<'a>> {
-    let columns = columns.iter().map(|c| (c.name.as_str(), c.name.as_str(), c.carrier));
-    Cells::new(image, columns, EXACT)
-}
+use crate::model::value::{EXACT, exact_cells, push_exact};
 
 /// The image as bytes.
 pub fn encode(image: &RecordBatch) -> Result<Vec<u8>> {
@@ -84,6 +78,7 @@ pub fn project(image: &RecordBatch, columns: &[Column]) -> Result<RecordBatch> {
 pub fn beside(first: &RecordBatch, second: &RecordBatch) -> Result<RecordBatch> {
     let (mut fields, mut arrays) = (Vec::new(), Vec::new());
     let mut exact = vec![Vec::new(); first.num_rows()];
+    let exact_field = Arc::new(first.schema_ref().field_with_name(EXACT)?.clone());
     for image in [first, second] {
         for (field, array) in image.schema_ref().fields().iter().zip(image.columns()) {
             if field.name() != EXACT {
@@ -99,7 +94,7 @@ pub fn beside(first: &RecordBatch, second: &RecordBatch) -> Result<RecordBatch> 
     }
     let exact = exact.iter().map(|cells| (!cells.is_empty()).then_some(&cells[..]));
     arrays.push(Arc::new(exact.collect::<BinaryArray>()));
-    fields.push(Arc::new(Field::new(EXACT, DataType::Binary, true)));
+    fields.push(exact_field);
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }
 

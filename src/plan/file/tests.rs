@@ -12,7 +12,7 @@ use crate::model::plan::{Binding, Op, TablePlan};
 use crate::model::table::{
     Carrier, Column, Key, KeyOrigin, TableKind, TableName, TableSchema, scan_schema,
 };
-use crate::model::value::{ValueRef, push_exact};
+use crate::model::value::{Cells, ValueRef, push_exact};
 
 fn column(name: &str, carrier: Carrier) -> Column {
     Column::new(name, carrier)
@@ -139,7 +139,7 @@ async fn a_plan_comes_back_as_it_was_written() {
     let after = batch.after.unwrap();
     assert_eq!(after.num_columns(), 3);
     let written = &columns()[..2];
-    let cells = image::cells(&after, written).unwrap();
+    let cells = Cells::of(&after, written).unwrap();
     assert_eq!(cells.get(1, 1).unwrap(), ValueRef::Blob(b"after"));
     // The misfit of a column that is not written stays out of the after image.
     assert!(after.column(2).is_null(2));
